@@ -1,0 +1,218 @@
+//! **Owns** every touch of a filesystem that holds footage: listing, durable writes, reads past the page cache,
+//! facts about volumes and disks, mounts.
+//! **Never** knows what a roll, a manifest or a catalog is; never writes to a card; never follows a symlink.
+//! **Flow** `Root::open` pins a folder by descriptor; every file below it is opened by `openat2` beneath that.
+//! **Tests** beside each file; faults come from below (loop devices, strace) in `tests/all/`.
+
+pub mod facts;
+pub mod list;
+pub mod mount;
+#[allow(unsafe_code)]
+mod pagecache;
+pub mod read;
+pub mod write;
+
+use crate::relpath::RelPath;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// A folder pinned by its descriptor. Paths below it are resolved without symlinks, `..` or other mounts, so that a
+/// folder swapped while we work cannot lead a byte outside, and a lazily unmounted volume is never mistaken for the
+/// bare folder below it.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+    path: PathBuf,
+    mount_id: u64,
+}
+
+/// What `fstat` says of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub size_bytes: u64,
+    pub mtime_ns: i64,
+    pub inode: u64,
+    pub is_file: bool,
+    pub is_dir: bool,
+}
+
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
+
+impl Root {
+    /// Opens an existing folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = path.canonicalize()?;
+        let fd = rustix::fs::open(&path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mount_id = facts::mount_id_of(&fd)?;
+        Ok(Root { fd, path, mount_id })
+    }
+
+    /// The path it was opened at, symlinks resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Fails when the path no longer leads to the folder that was opened: unmounted, replaced or moved.
+    pub fn still_here(&self) -> io::Result<()> {
+        let now = Root::open(&self.path)?;
+        let same = |a: &OwnedFd, b: &OwnedFd| -> io::Result<bool> {
+            let (a, b) = (rustix::fs::fstat(a)?, rustix::fs::fstat(b)?);
+            Ok(a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        };
+        if now.mount_id != self.mount_id || !same(&now.fd, &self.fd)? {
+            return Err(io::Error::other("the volume at this path is not the one that was opened"));
+        }
+        Ok(())
+    }
+
+    fn openat(&self, relpath: &RelPath, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let path = if relpath.is_root() { Path::new(".") } else { relpath.as_path() };
+        loop {
+            match rustix::fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, BENEATH) {
+                // The kernel answers EAGAIN when a rename raced with the walk.
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => continue,
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Opens a regular file for reading, never blocking on a fifo and never touching its access time where allowed.
+    pub fn open_file(&self, relpath: &RelPath) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let fd = match self.openat(relpath, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
+                self.openat(relpath, flags, Mode::empty())?
+            }
+            other => other?,
+        };
+        let file = File::from(fd);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(file)
+    }
+
+    /// The descriptor of a folder below; the root itself for `RelPath::root()`.
+    pub fn open_dir(&self, relpath: &RelPath) -> io::Result<OwnedFd> {
+        self.openat(relpath, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+    }
+
+    /// A folder below as a root of its own.
+    pub fn sub_root(&self, relpath: &RelPath) -> io::Result<Root> {
+        let fd = self.open_dir(relpath)?;
+        Ok(Root { fd, path: relpath.under(&self.path), mount_id: self.mount_id })
+    }
+
+    /// `None` when nothing has that name. A symlink is reported as neither file nor folder.
+    pub fn stat(&self, relpath: &RelPath) -> io::Result<Option<Stat>> {
+        let parent = match self.open_dir(&relpath.parent()) {
+            Ok(fd) => fd,
+            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
+        let name = if relpath.is_root() { b"." } else { relpath.name() };
+        match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(s) => Ok(Some(Stat::from_raw(&s))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Makes a folder and those above it; each new one is made durable in its parent.
+    pub fn make_dir(&self, relpath: &RelPath) -> io::Result<()> {
+        for dir in relpath.ancestors().iter().chain([relpath]).filter(|d| !d.is_root()) {
+            let parent = self.open_dir(&dir.parent())?;
+            match rustix::fs::mkdirat(&parent, dir.name(), Mode::from_raw_mode(0o777)) {
+                Ok(()) => rustix::fs::fsync(&parent)?,
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        self.open_dir(relpath).map(drop)
+    }
+
+    /// Reads a whole small file; refuses one larger than `limit_bytes`.
+    pub fn read_small(&self, relpath: &RelPath, limit_bytes: u64) -> io::Result<Vec<u8>> {
+        use std::io::Read;
+        let file = self.open_file(relpath)?;
+        let mut out = Vec::new();
+        file.take(limit_bytes + 1).read_to_end(&mut out)?;
+        if out.len() as u64 > limit_bytes {
+            return Err(io::Error::other(format!("larger than {limit_bytes} bytes")));
+        }
+        Ok(out)
+    }
+}
+
+impl Stat {
+    fn from_raw(s: &rustix::fs::Stat) -> Self {
+        use rustix::fs::FileType;
+        let kind = FileType::from_raw_mode(s.st_mode);
+        Stat {
+            size_bytes: s.st_size as u64,
+            mtime_ns: (s.st_mtime as i64).saturating_mul(1_000_000_000).saturating_add(s.st_mtime_nsec as i64),
+            inode: s.st_ino as u64,
+            is_file: kind == FileType::RegularFile,
+            is_dir: kind == FileType::Directory,
+        }
+    }
+
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::from_raw(&rustix::fs::fstat(file)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_symlink_leads_out_of_the_root() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("root")).unwrap();
+        std::fs::write(dir.path().join("secret"), b"x").unwrap();
+        std::os::unix::fs::symlink("..", dir.path().join("root/up")).unwrap();
+        std::os::unix::fs::symlink("../secret", dir.path().join("root/link")).unwrap();
+        let root = Root::open(&dir.path().join("root")).unwrap();
+        assert!(root.open_file(&RelPath::new("up/secret").unwrap()).is_err());
+        assert!(root.open_file(&RelPath::new("link").unwrap()).is_err());
+        let stat = root.stat(&RelPath::new("link").unwrap()).unwrap().unwrap();
+        assert!(!stat.is_file && !stat.is_dir);
+    }
+
+    #[test]
+    fn a_fifo_is_refused_without_blocking() {
+        let dir = tempfile::tempdir().unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("f"),
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        assert!(root.open_file(&RelPath::new("f").unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_replaced_folder_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().join("d");
+        std::fs::create_dir(&here).unwrap();
+        let root = Root::open(&here).unwrap();
+        root.still_here().unwrap();
+        std::fs::rename(&here, dir.path().join("old")).unwrap();
+        std::fs::create_dir(&here).unwrap();
+        assert!(root.still_here().is_err());
+    }
+}

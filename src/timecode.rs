@@ -1,0 +1,167 @@
+//! Whole-frame timecode over an exact rational rate. No float ever decides a frame.
+//!
+//! Drop-frame arithmetic follows SMPTE ST 12-1: at 30000/1001 two frame *numbers* are skipped each minute but every
+//! tenth; at the double rate four, and so on.
+
+use std::fmt;
+
+/// Frames per second as a reduced fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameRate {
+    num: u32,
+    den: u32,
+}
+
+impl FrameRate {
+    /// `None` for zero, and for rates above 100,000 frames a second.
+    pub fn new(num: u32, den: u32) -> Option<Self> {
+        if num == 0 || den == 0 || u64::from(num) > 100_000 * u64::from(den) {
+            return None;
+        }
+        let mut a = num;
+        let mut b = den;
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        Some(FrameRate { num: num / a, den: den / a })
+    }
+
+    pub fn num(self) -> u32 {
+        self.num
+    }
+
+    pub fn den(self) -> u32 {
+        self.den
+    }
+
+    /// Frame numbers in a timecode second: 24 for 23.976, 30 for 29.97.
+    pub fn nominal(self) -> u32 {
+        self.num.div_ceil(self.den).max(1)
+    }
+
+    /// Drop-frame exists only at multiples of 30000/1001.
+    pub fn can_drop(self) -> bool {
+        self.den == 1001 && self.num.is_multiple_of(30_000)
+    }
+
+    /// Decimal with up to three digits, as editors write it: `23.976`, `25`, `59.94`.
+    pub fn text(self) -> String {
+        let milli = (u64::from(self.num) * 1000 + u64::from(self.den) / 2) / u64::from(self.den);
+        let text = format!("{}.{:03}", milli / 1000, milli % 1000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
+/// A count of frames since 00:00:00:00 together with how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Timecode {
+    /// Frames since midnight, always below one day.
+    pub frame: u32,
+    pub rate: FrameRate,
+    pub drop: bool,
+}
+
+impl Timecode {
+    /// Wraps at 24 hours. `drop` at a rate that has none is read as non-drop.
+    pub fn from_frame(frame: u64, rate: FrameRate, drop: bool) -> Self {
+        let drop = drop && rate.can_drop();
+        let t = Timecode { frame: 0, rate, drop };
+        Timecode { frame: (frame % t.frames_a_day()) as u32, ..t }
+    }
+
+    fn dropped_a_minute(self) -> u64 {
+        if self.drop { u64::from(self.rate.nominal()) / 15 } else { 0 }
+    }
+
+    pub fn frames_a_day(self) -> u64 {
+        24 * 6 * (u64::from(self.rate.nominal()) * 600 - 9 * self.dropped_a_minute())
+    }
+
+    /// Reads `HH:MM:SS:FF`, `;` or `.` before the frames meaning drop-frame; `None` for a time that does not exist.
+    pub fn parse(text: &str, rate: FrameRate) -> Option<Self> {
+        let text = text.trim();
+        let drop = text.contains([';', '.', ',']);
+        let parts: Vec<&str> = text.split([':', ';', '.', ',']).collect();
+        let [h, m, s, f] = parts[..] else { return None };
+        if [h, m, s, f].iter().any(|p| p.is_empty() || p.len() > 3 || !p.bytes().all(|b| b.is_ascii_digit())) {
+            return None;
+        }
+        let [h, m, s, f] = [h, m, s, f].map(|p| p.parse::<u64>().unwrap_or(u64::MAX));
+        let nominal = u64::from(rate.nominal());
+        if h > 23 || m > 59 || s > 59 || f >= nominal {
+            return None;
+        }
+        let drop = drop && rate.can_drop();
+        let shape = Timecode { frame: 0, rate, drop };
+        let skipped = shape.dropped_a_minute();
+        if drop && s == 0 && f < skipped && !m.is_multiple_of(10) {
+            return None;
+        }
+        let minutes = h * 60 + m;
+        let frame = (minutes * 60 + s) * nominal + f - skipped * (minutes - minutes / 10);
+        Some(Timecode { frame: frame as u32, ..shape })
+    }
+
+    /// `frames` later, wrapped at 24 hours.
+    pub fn plus(self, frames: u64) -> Self {
+        Self::from_frame(u64::from(self.frame) + frames, self.rate, self.drop)
+    }
+}
+
+impl fmt::Display for Timecode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nominal = u64::from(self.rate.nominal());
+        let skipped = self.dropped_a_minute();
+        let mut n = u64::from(self.frame);
+        if skipped > 0 {
+            let ten = nominal * 600 - 9 * skipped;
+            let (tens, rest) = (n / ten, n % ten);
+            let minutes = rest.saturating_sub(skipped) / (nominal * 60 - skipped);
+            n += skipped * (9 * tens + minutes);
+        }
+        let (seconds, frame) = (n / nominal, n % nominal);
+        let sep = if self.drop { ';' } else { ':' };
+        let width = if nominal > 100 { 3 } else { 2 };
+        write!(f, "{:02}:{:02}:{:02}{sep}{frame:0width$}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NTSC: FrameRate = FrameRate { num: 30_000, den: 1001 };
+
+    #[test]
+    fn drop_frame_skips_numbers_each_minute_but_the_tenth() {
+        assert_eq!(Timecode::parse("00:00:59;29", NTSC).unwrap().plus(1).to_string(), "00:01:00;02");
+        assert_eq!(Timecode::parse("00:09:59;29", NTSC).unwrap().plus(1).to_string(), "00:10:00;00");
+        assert!(Timecode::parse("00:01:00;00", NTSC).is_none());
+        assert_eq!(Timecode::parse("23:59:59;29", NTSC).unwrap().plus(1).to_string(), "00:00:00;00");
+        assert_eq!(Timecode::parse("01:00:00;00", NTSC).unwrap().frame, 107_892);
+    }
+
+    #[test]
+    fn drop_is_ignored_where_it_does_not_exist() {
+        let film = FrameRate::new(24_000, 1001).unwrap();
+        assert_eq!(Timecode::parse("01:00:00;00", film).unwrap().to_string(), "01:00:00:00");
+        assert_eq!(film.text(), "23.976");
+        assert_eq!(FrameRate::new(60_000, 1001).unwrap().text(), "59.94");
+        assert_eq!(FrameRate::new(50, 2).unwrap().text(), "25");
+    }
+
+    proptest! {
+        #[test]
+        fn every_frame_of_a_day_is_written_once_and_read_back(n in 0u64..20_000_000, pick in 0usize..7, drop: bool) {
+            let (num, den) = [(24_000, 1001), (24, 1), (25, 1), (30_000, 1001), (50, 1), (60_000, 1001), (120_000, 1001)][pick];
+            let tc = Timecode::from_frame(n, FrameRate::new(num, den).unwrap(), drop);
+            prop_assert_eq!(Timecode::parse(&tc.to_string(), tc.rate), Some(tc));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,20}") {
+            let _ = Timecode::parse(&text, NTSC);
+        }
+    }
+}

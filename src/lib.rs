@@ -5,6 +5,7 @@ pub mod digest;
 pub mod disk;
 pub mod evidence;
 pub mod finding;
+pub mod hash;
 pub mod progress;
 pub mod relpath;
 pub mod timecode;

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod evidence;
 pub mod finding;
 pub mod hash;
+pub mod offload;
 pub mod progress;
 pub mod relpath;
 pub mod timecode;

@@ -20,8 +20,8 @@ pub enum Event<'a> {
         lane: &'a str,
         bytes: u64,
     },
-    /// Seconds that the reader waited for this lane: the largest names the bottleneck.
-    Waited {
+    /// Seconds that this lane spent at its device: the busiest names the bottleneck.
+    Busy {
         lane: &'a str,
         secs: f64,
     },

@@ -173,10 +173,12 @@ pub fn read_parts(
         }
         let want = (size - offset).min(CHUNK_BYTES as u64) as usize;
         let mut buf = next_buffer();
+        let begun = std::time::Instant::now();
         let got = read.read_at(offset, &mut buf, want).map_err(|source| ReadFault::Io { offset, source })?;
         if got < want {
             return Err(ReadFault::Changed);
         }
+        progress.event(Event::Busy { lane, secs: begun.elapsed().as_secs_f64() });
         progress.event(Event::Bytes { lane, bytes: got as u64 });
         each(buf, got);
         offset += got as u64;

@@ -6,6 +6,7 @@
 
 pub mod facts;
 pub mod list;
+pub mod lock;
 pub mod mount;
 #[allow(unsafe_code)]
 mod pagecache;

@@ -8,6 +8,8 @@ mod history;
 mod ignore;
 mod manifest;
 mod seal;
+#[cfg(test)]
+mod tests;
 mod tree_hash;
 mod write;
 

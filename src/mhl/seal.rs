@@ -187,7 +187,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn digest_in<'e>(entry: &'e SealEntry, format: HashFormat) -> Option<&'e Digest> {
+fn digest_in(entry: &SealEntry, format: HashFormat) -> Option<&Digest> {
     entry.digests().iter().find(|d| d.format == format)
 }
 

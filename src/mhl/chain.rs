@@ -5,6 +5,7 @@ use super::write::Xml;
 use crate::digest::{Digest, HashFormat};
 use crate::read::xml::{Inner, Limits, Reader};
 use crate::relpath::RelPath;
+use std::collections::HashSet;
 
 pub(crate) const NAMESPACE: &str = "urn:ASC:MHL:DIRECTORY:v2.0";
 pub(crate) const LIMIT_BYTES: u64 = 16 << 20;
@@ -32,6 +33,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Link>, String> {
         return Err(format!("the root element is \"{}\" of namespace \"{}\"", root.name, root.namespace));
     }
     let mut links: Vec<Link> = Vec::new();
+    let (mut numbers, mut names) = (HashSet::new(), HashSet::new());
     while let Some(inner) = reader.next_child().map_err(|e| e.to_string())? {
         let Inner::Element(list) = inner else { continue };
         if list.namespace != NAMESPACE || list.name != "hashlist" {
@@ -48,7 +50,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Link>, String> {
             .own()
             .find_map(|e| Digest::parse(HashFormat::from_name(&e.name)?, &e.text))
             .ok_or_else(|| format!("entry {number} has no digest that can be read"))?;
-        if links.iter().any(|l| l.number == number || l.name == name) {
+        if !numbers.insert(number) || !names.insert(name.clone()) {
             return Err(format!("entry {number} is listed twice"));
         }
         links.push(Link { number, name, digest });

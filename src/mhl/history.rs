@@ -120,9 +120,10 @@ impl History {
     /// Whether the history leaves `relpath` out of its judgement; a nested history judges what lies below it.
     pub fn ignores(&self, relpath: &RelPath, is_dir: bool) -> bool {
         let inner = self.nested.iter().filter_map(|(at, h)| Some((h, relpath.strip_prefix(at)?)));
-        match inner.max_by_key(|(_, rest)| usize::MAX - rest.as_bytes().len()) {
-            Some((history, rest)) if !rest.is_root() => history.ignores(&rest, is_dir),
-            _ => self.ignore.ignores(relpath, is_dir),
+        // The shortest rest belongs to the nearest history; its root folder itself to the one around it.
+        match inner.filter(|(_, rest)| !rest.is_root()).min_by_key(|(_, rest)| rest.as_bytes().len()) {
+            Some((history, rest)) => history.ignores(&rest, is_dir),
+            None => self.ignore.ignores(relpath, is_dir),
         }
     }
 
@@ -185,8 +186,8 @@ fn read_at(root: &Root, depth: usize) -> Result<Option<History>, HistoryFault> {
             notes.push(format!("generation {} follows a gap in the chain: one may be lost", link.number));
         }
     }
-    let listed = |m: &&RelPath| !links.iter().any(|l| l.name.as_bytes() == m.name());
-    let unlisted = manifests.iter().filter(listed).cloned().collect();
+    let listed: BTreeSet<&[u8]> = links.iter().map(|l| l.name.as_bytes()).collect();
+    let unlisted = manifests.iter().filter(|m| !listed.contains(m.name())).cloned().collect();
     let generations = links
         .iter()
         .map(|l| Generation { number: l.number, manifest: folder.join_rel(&l.name), c4: l.digest.clone() })
@@ -202,7 +203,12 @@ fn read_at(root: &Root, depth: usize) -> Result<Option<History>, HistoryFault> {
         records.extend(history.records.iter().map(|(p, r)| (at.join_rel(p), r.clone())));
         folders.extend(history.folders.iter().map(|f| at.join_rel(f)));
     }
-    notes.extend(read.iter().flat_map(|m| m.notes.iter().cloned()));
+    for (link, m) in links.iter().zip(&read) {
+        let said =
+            [(m.upper_case, "digests not in lower case"), (m.unclean, "paths with \"./\" or a slash at the end")];
+        let said = said.into_iter().filter(|(n, _)| *n > 0);
+        notes.extend(said.map(|(n, what)| format!("generation {}: {n} {what}", link.number)));
+    }
     Ok(Some(History { generations, records, folders, ignore, unlisted, nested, notes, links, manifests: read }))
 }
 

@@ -18,8 +18,10 @@ pub(crate) struct Manifest {
     pub ignore: Vec<String>,
     /// Manifest of a nested history, relative to this history's root, and its C4.
     pub references: Vec<(RelPath, Digest)>,
-    /// What is not by the standard, but could be read.
-    pub notes: Vec<String>,
+    /// Digests not in lower case, which other tools take for wrong ones.
+    pub upper_case: usize,
+    /// Paths with `./` or a slash at the end, which other tools report missing.
+    pub unclean: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -82,7 +84,7 @@ impl Manifest {
             let digest = Digest::parse(format, &value.text);
             let digest = digest.ok_or_else(|| format!("\"{path}\": the {format} digest cannot be read"))?;
             if digest.text() != value.text {
-                self.notes.push(format!("\"{path}\": the {format} digest is not in lower case"));
+                self.upper_case += 1;
             }
             let action = match value.attribute("action") {
                 None => None,
@@ -122,7 +124,7 @@ impl Manifest {
             return Err("an entry with an empty path".into());
         }
         if clean != text {
-            self.notes.push(format!("\"{path}\" is written as \"{}\"", crate::relpath::escape(text.as_bytes())));
+            self.unclean += 1;
         }
         Ok(path)
     }
@@ -178,7 +180,24 @@ mod tests {
         )
         .unwrap();
         assert_eq!((m.files[0].path.as_bytes(), m.folders[0].0.as_bytes()), (&b"a"[..], &b"d"[..]));
-        assert_eq!(m.notes.len(), 3);
+        assert_eq!((m.upper_case, m.unclean), (1, 2));
+    }
+
+    #[test]
+    fn every_cut_manifest_is_refused_and_no_flipped_byte_panics() {
+        let text = include_bytes!("testdata/demo.mhl");
+        assert_eq!(read(text).unwrap().files.len(), 4);
+        let end = text.len() - 1;
+        (0..end).for_each(|at| assert!(read(&text[..at]).is_err(), "cut at {at}"));
+        for at in 0..end {
+            for flip in [1, 0x20, 0x80] {
+                let mut bad = text.to_vec();
+                bad[at] ^= flip;
+                if let Ok(m) = read(&bad) {
+                    assert!(m.files.iter().all(|f| !f.path.is_root()));
+                }
+            }
+        }
     }
 
     #[test]

@@ -350,6 +350,7 @@ fn judge<'e>(entry: &'e SealEntry, record: Option<&Record>) -> Result<Option<(Se
     let known = |d: &Digest| record.and_then(|r| r.get(d.format)).cloned();
     let mut sorted: Vec<&Digest> = digests.collect();
     sorted.sort_by_key(|d| d.format);
+    sorted.dedup_by_key(|d| d.format);
     if entry.action() == SealAction::Failed {
         let common: Vec<_> = sorted.iter().filter(|d| known(d).is_some()).copied().collect();
         let wrong: Vec<_> = common.iter().filter(|d| known(d).as_ref() != Some(**d)).copied().collect();

@@ -347,6 +347,10 @@ fn a_nested_history_is_continued_first_and_owns_its_files() {
     assert!(outer.contains(&format!("<path>A001/{}</path>", inner.generations[1].manifest)));
     assert!(outer.contains(&inner.generations[1].c4.text()));
     assert_eq!(day.seal().unwrap(), g);
+    // A crash behind the inner history and before the outer one.
+    std::fs::remove_dir_all(day.path("ascmhl")).unwrap();
+    assert_eq!(day.seal().unwrap(), g);
+    assert_eq!(card.history().generations.len(), 2);
     let h = day.history();
     assert_eq!(h.records.keys().map(|p| p.to_string()).collect::<Vec<_>>(), ["A001/Clips/a.mov", "notes.txt"]);
     assert_eq!(h.folders.len(), 2);

@@ -8,6 +8,8 @@ pub mod finding;
 pub mod hash;
 pub mod offload;
 pub mod progress;
+pub mod mhl;
+pub mod read;
 pub mod relpath;
 pub mod timecode;
 pub mod verify;

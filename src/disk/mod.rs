@@ -147,6 +147,19 @@ impl Root {
         Ok(rustix::fs::fsync(self.open_dir(&relpath.parent())?)?)
     }
 
+    /// The names in one folder, in byte order.
+    pub fn names(&self, relpath: &RelPath) -> io::Result<Vec<Vec<u8>>> {
+        let mut out = Vec::new();
+        for entry in rustix::fs::Dir::new(self.open_dir(relpath)?)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                out.push(name);
+            }
+        }
+        out.sort();
+        Ok(out)
+    }
+
     /// Reads a whole small file; refuses one larger than `limit_bytes`.
     pub fn read_small(&self, relpath: &RelPath, limit_bytes: u64) -> io::Result<Vec<u8>> {
         use std::io::Read;

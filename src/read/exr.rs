@@ -66,8 +66,11 @@ pub fn fault(w: &mut Window) -> Fault {
     Ok((end > size).then(|| past_end("its last chunk", end, size)))
 }
 
-/// One header: name to value, and where the next byte after its closing zero lies.
-fn attributes(head: &[u8], mut at: usize) -> Option<(BTreeMap<&[u8], &[u8]>, usize)> {
+/// Name to value.
+type Attributes<'a> = BTreeMap<&'a [u8], &'a [u8]>;
+
+/// One header: its attributes, and where the next byte after its closing zero lies.
+fn attributes(head: &[u8], mut at: usize) -> Option<(Attributes<'_>, usize)> {
     let text = |at: usize| {
         let rest = head.get(at..)?;
         let len = rest.iter().take(256).position(|b| *b == 0)?;
@@ -88,7 +91,7 @@ fn attributes(head: &[u8], mut at: usize) -> Option<(BTreeMap<&[u8], &[u8]>, usi
 }
 
 /// Chunks of one part; `None` when it cannot be told.
-fn chunk_count(header: &BTreeMap<&[u8], &[u8]>, flags: u32) -> Option<u64> {
+fn chunk_count(header: &Attributes, flags: u32) -> Option<u64> {
     let value = |name: &str| header.get(name.as_bytes()).copied();
     if let Some(count) = value("chunkCount").and_then(|v| le32(v, 0)) {
         return Some(count.into());

@@ -7,7 +7,7 @@ const BOXES: usize = 8192;
 /// Chunk offsets looked at: the last ones, because writers append.
 const LAST_CHUNKS: u64 = 4096;
 
-/// Types that may stand at the top of a file. Anything else there is a maker's trailer, not a box.
+/// Types that stand at the top of a file. Makers add their own between these, and trailers that are no boxes behind them.
 const TOP: [&[u8; 4]; 16] = [
     b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"mfra", b"sidx", b"styp", b"uuid",
     b"meta", b"udta", b"pdin", b"PICT",
@@ -46,10 +46,10 @@ pub fn fault(w: &mut Window) -> Fault {
             break;
         }
         let Some(b) = header(w, at)? else { break };
-        if !TOP.contains(&&b.kind) {
+        let end = b.end.unwrap_or(size);
+        if !TOP.contains(&&b.kind) && (b.end.is_none() || end > size) {
             break;
         }
-        let end = b.end.unwrap_or(size);
         if end > size {
             let name = format!("its \"{}\" box", String::from_utf8_lossy(&b.kind));
             return Ok(Some(past_end(&name, end, size)));
@@ -201,6 +201,14 @@ pub(crate) mod tests {
     #[test]
     fn a_makers_trailer_is_no_fault() {
         assert_eq!(fault_of(&[&movie(5, false)[..], b"8db42d694ccc418790edff439fe026bf"].concat()), None);
+    }
+
+    #[test]
+    fn a_makers_own_box_before_the_index_is_no_fault() {
+        let whole = movie(5, false);
+        // Behind the media, so that the chunk offsets stay true.
+        let moov = whole.windows(4).position(|w| w == b"moov").unwrap() - 4;
+        assert_eq!(fault_of(&[&whole[..moov], &atom(b"sefd", &[1; 50]), &whole[moov..]].concat()), None);
     }
 
     #[test]

@@ -126,24 +126,43 @@ pub(crate) mod tests {
     use super::*;
     use std::io::Cursor;
 
-    /// A scan-line file of 4 lines without compression.
-    pub(crate) fn exr() -> Vec<u8> {
-        let mut out = [&MAGIC[..], &[2, 0, 0, 0]].concat();
-        let mut attribute = |name: &[u8], kind: &[u8], value: &[u8]| {
-            out.extend([name, b"\0", kind, b"\0", &(value.len() as u32).to_le_bytes(), value].concat());
+    fn attributes_of(all: &[(&str, &[u8])]) -> Vec<u8> {
+        let one = |(name, value): &(&str, &[u8])| -> Vec<u8> {
+            [name.as_bytes(), b"\0any\0", &(value.len() as u32).to_le_bytes(), value].concat()
         };
-        attribute(b"compression", b"compression", &[0]);
-        let window: Vec<u8> = [0u32, 0, 9, 3].iter().flat_map(|v| v.to_le_bytes()).collect();
-        attribute(b"dataWindow", b"box2i", &window);
-        out.push(0);
-        let first = out.len() as u64 + 32;
-        (0..4u64).for_each(|n| out.extend((first + n * 28).to_le_bytes()));
-        for line in 0..4u32 {
-            out.extend(line.to_le_bytes());
+        [all.iter().flat_map(one).collect::<Vec<u8>>(), vec![0]].concat()
+    }
+
+    /// A file of 4 chunks of 20 bytes whose heads are of `head` bytes, the size last.
+    fn file_of(flags: u32, headers: Vec<u8>, head: usize) -> Vec<u8> {
+        let mut out = [&MAGIC[..], &(2 | flags).to_le_bytes(), &headers].concat();
+        let (first, each) = (out.len() + 32, head + 20);
+        (0..4).for_each(|n| out.extend(((first + n * each) as u64).to_le_bytes()));
+        for _ in 0..4 {
+            out.extend(vec![0; head - 4]);
             out.extend(20u32.to_le_bytes());
             out.extend([1; 20]);
         }
         out
+    }
+
+    fn window() -> Vec<u8> {
+        [0u32, 0, 9, 3].iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    /// A scan-line file of 4 lines without compression.
+    pub(crate) fn exr() -> Vec<u8> {
+        file_of(0, attributes_of(&[("compression", &[0]), ("dataWindow", &window())]), 8)
+    }
+
+    fn tiled() -> Vec<u8> {
+        let tiles = [8, 0, 0, 0, 2, 0, 0, 0, 0];
+        file_of(TILED, attributes_of(&[("dataWindow", &window()), ("tiles", &tiles)]), 20)
+    }
+
+    fn two_parts() -> Vec<u8> {
+        let part = attributes_of(&[("chunkCount", &2u32.to_le_bytes())]);
+        file_of(PARTS, [&part[..], &part, &[0]].concat(), 12)
     }
 
     fn fault_of(bytes: &[u8]) -> Option<String> {
@@ -157,6 +176,14 @@ pub(crate) mod tests {
         assert_eq!(fault_of(&whole), None);
         for len in 4..whole.len() {
             assert!(fault_of(&whole[..len]).is_some(), "cut to {len} of {}", whole.len());
+        }
+    }
+
+    #[test]
+    fn tiles_and_parts_are_counted() {
+        for whole in [tiled(), two_parts()] {
+            assert_eq!(fault_of(&whole), None);
+            assert!(fault_of(&whole[..whole.len() - 40]).unwrap().contains("last chunk"));
         }
     }
 

@@ -10,7 +10,8 @@ const FOOTER: u8 = 4;
 /// ST 377-1 6.5: bytes of anything may stand before the header partition.
 const RUN_IN: usize = 65_536;
 /// Where a footer is looked for when nothing says where it is.
-const TAIL: u64 = 1 << 20;
+const TAIL_PIECE: u64 = 1 << 20;
+const TAIL_PIECES: usize = 8;
 /// Keys walked behind the footer.
 const SETS: usize = 4096;
 
@@ -112,10 +113,22 @@ fn random_index(w: &mut Window) -> Result<Option<u64>, Stop> {
     Ok(be32(&last, 0).and(be64(&last, 4)))
 }
 
+/// Searched backwards, a piece at a time: the index in the footer of a long clip takes megabytes.
 fn last_footer(w: &mut Window) -> Result<Option<u64>, Stop> {
-    let from = w.size().saturating_sub(TAIL);
-    let tail = w.read(from, TAIL as usize)?;
-    Ok(tail.windows(14).rposition(|w| w[..13] == PARTITION && w[13] == FOOTER).map(|at| from + at as u64))
+    let mut end = w.size();
+    for _ in 0..TAIL_PIECES {
+        let from = end.saturating_sub(TAIL_PIECE);
+        let piece = w.read(from, (end - from) as usize)?;
+        if let Some(at) = piece.windows(14).rposition(|w| w[..13] == PARTITION && w[13] == FOOTER) {
+            return Ok(Some(from + at as u64));
+        }
+        if from == 0 {
+            break;
+        }
+        // A key may lie across two pieces.
+        end = from + 13;
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -165,6 +178,18 @@ pub(crate) mod tests {
             assert_eq!(fault_of(&mxf(0, named, pack)), None, "named {named} pack {pack}");
         }
         assert_eq!(fault_of(&mxf(300, true, false)), None);
+    }
+
+    #[test]
+    fn a_footer_far_before_the_end_is_found() {
+        let mut bytes = mxf(0, false, false);
+        let at = bytes.len() - 40;
+        let index_bytes = 3u64 << 20;
+        bytes.truncate(at);
+        bytes[at - 48..at - 40].copy_from_slice(&index_bytes.to_be_bytes());
+        bytes.resize(at + index_bytes as usize, 7);
+        assert_eq!(fault_of(&bytes), None);
+        assert!(fault_of(&bytes[..bytes.len() - 1]).unwrap().contains("closing partition"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Found, FoundClip, GENERIC, sequence};
 use crate::card::kind::{self, Kind};
 use crate::clip::{Listing, Role};
 use crate::relpath::{RelPath, escape};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub(super) fn recognise(listing: &Listing, taken: &mut [bool]) -> Option<Found> {
     let files: Vec<(u32, &RelPath, Kind)> = (0u32..)
@@ -16,7 +16,13 @@ pub(super) fn recognise(listing: &Listing, taken: &mut [bool]) -> Option<Found> 
         files.iter().filter(|f| wanted(f.2)).map(|f| (f.0, f.1)).collect()
     };
 
-    let frames: Vec<u32> = of(|k| matches!(k, Kind::Frame | Kind::FrameOrPhoto)).iter().map(|f| f.0).collect();
+    // A DNG with a JPEG of its name is a photo taken twice, not a frame.
+    let photos: HashSet<_> = of(|k| k == Kind::Thumb).iter().map(|(_, p)| (p.parent(), folded(p.stem()))).collect();
+    let frames: Vec<u32> = of(|k| matches!(k, Kind::Frame | Kind::FrameOrPhoto))
+        .into_iter()
+        .filter(|(_, p)| kind::of(p) == Kind::Frame || !photos.contains(&(p.parent(), folded(p.stem()))))
+        .map(|(index, _)| index)
+        .collect();
     let mut clips = sequence::group(listing, &frames);
     clips.retain(|c| c.files.len() > 1 || kind::of(&listing.files[c.files[0].0 as usize].relpath) == Kind::Frame);
     let single = |index: u32, p: &RelPath| FoundClip {
@@ -126,6 +132,7 @@ mod tests {
     use crate::card::recognise;
     use crate::card::tests::listing;
     use crate::clip::{Card, Role};
+    use proptest::prelude::*;
 
     fn card(names: &[&str]) -> Card {
         recognise(listing(&names.iter().map(|n| (n.as_bytes(), 1)).collect::<Vec<_>>()))
@@ -192,6 +199,11 @@ mod tests {
     }
 
     #[test]
+    fn photos_taken_as_dng_and_jpeg_are_no_sequence() {
+        assert!(clips(&["P_1.DNG", "P_1.JPG", "P_2.DNG", "P_2.jpg"]).is_empty());
+    }
+
+    #[test]
     fn apple_double_files_are_never_part_of_a_clip() {
         assert_eq!(clips(&["A.mov", "._A.mov", "._A.xml"]), ["A: A.mov=essence"]);
     }
@@ -205,10 +217,38 @@ mod tests {
 
     #[test]
     fn twenty_thousand_files_take_well_under_a_second() {
-        let names: Vec<String> = (0..20_000).map(|n| format!("c/A{:05}.{}", n / 2, ["mov", "xml"][n % 2])).collect();
-        let listing = listing(&names.iter().map(|n| (n.as_bytes(), 1)).collect::<Vec<_>>());
-        let start = std::time::Instant::now();
-        assert_eq!(recognise(listing).clips.len(), 10_000);
-        assert!(start.elapsed().as_millis() < 1500, "{:?}", start.elapsed());
+        let pairs: Vec<String> = (0..20_000).map(|n| format!("c/A{:05}.{}", n / 2, ["mov", "xml"][n % 2])).collect();
+        let frames: Vec<String> = (0..20_000).map(|n| format!("c/A.{n:07}.exr")).collect();
+        for (names, clips) in [(pairs, 10_000), (frames, 1)] {
+            let listing = listing(&names.iter().map(|n| (n.as_bytes(), 1)).collect::<Vec<_>>());
+            let start = std::time::Instant::now();
+            assert_eq!(recognise(listing).clips.len(), clips);
+            // An unoptimised build on a busy machine; quadratic work would take minutes.
+            assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_is_in_two_clips_and_every_recording_is_in_one(
+            names in proptest::collection::btree_set(
+                "(a|B|c\\.1)(M01|_0*[0-9]|[0-9]{1,2})?\\.(mov|MXF|wav|dng|exr|xml|thm|jpg|lrv|mov\\.csv)", 0..30),
+        ) {
+            let card = card(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            let mut seen = std::collections::BTreeSet::new();
+            for (p, role) in card.clips.iter().flat_map(|c| &c.files) {
+                prop_assert!(seen.insert(p.clone()), "{} is in two clips", p);
+                let essence = crate::card::kind::of(p).is_essence();
+                prop_assert_eq!(essence, matches!(role, Role::Essence | Role::Audio), "{}", p);
+            }
+            for f in &card.listing.files {
+                let recording = matches!(f.relpath.extension().as_str(), "mov" | "mxf" | "wav" | "exr");
+                prop_assert!(!recording || seen.contains(&f.relpath), "{} is in no clip", f.relpath);
+            }
+            let mut clip_names: Vec<_> = card.clips.iter().map(|c| &c.name).collect();
+            clip_names.sort();
+            clip_names.dedup();
+            prop_assert_eq!(clip_names.len(), card.clips.len(), "names of one folder repeat");
+        }
     }
 }

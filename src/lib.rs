@@ -1,4 +1,5 @@
 #![deny(unsafe_code)]
+pub mod card;
 pub mod clip;
 pub mod copy;
 pub mod digest;
@@ -9,6 +10,8 @@ pub mod hash;
 pub mod offload;
 pub mod progress;
 pub mod mhl;
+pub mod job;
+pub mod query;
 pub mod read;
 pub mod relpath;
 pub mod timecode;

@@ -8,4 +8,5 @@ pub mod finding;
 pub mod progress;
 pub mod relpath;
 pub mod timecode;
+pub mod verdict;
 pub mod verify;

@@ -1,5 +1,6 @@
 #![deny(unsafe_code)]
 pub mod clip;
+pub mod config;
 pub mod copy;
 pub mod digest;
 pub mod disk;

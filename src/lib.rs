@@ -1,6 +1,7 @@
 #![deny(unsafe_code)]
 pub mod card;
 pub mod clip;
+pub mod config;
 pub mod copy;
 pub mod digest;
 pub mod disk;
@@ -15,4 +16,5 @@ pub mod query;
 pub mod read;
 pub mod relpath;
 pub mod timecode;
+pub mod verdict;
 pub mod verify;

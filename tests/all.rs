@@ -1,1 +1,8 @@
+//! Everything that is tested from outside the crate: one binary, one file a subject.
 
+#[path = "all/code.rs"]
+mod code;
+#[path = "all/config_samples.rs"]
+mod config_samples;
+#[path = "all/floors.rs"]
+mod floors;

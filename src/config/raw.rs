@@ -1,0 +1,493 @@
+//! The TOML as it is written, and the checks that make a [`Config`] of it.
+
+use super::*;
+use serde::Deserialize;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+type Text = Spanned<String>;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawConfig {
+    catalog: RawCatalog,
+    destination: Vec<RawDestination>,
+    watch: Vec<Spanned<RawWatch>>,
+    device: Vec<RawDevice>,
+    policy: RawPolicy,
+    offload: RawOffload,
+    hash: RawHash,
+    mhl: RawMhl,
+    verify: RawVerify,
+    media: RawMedia,
+    proxy: Option<Vec<RawProxy>>,
+    patrol: RawPatrol,
+    notify: Option<RawNotify>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawCatalog {
+    path: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDestination {
+    name: Option<Text>,
+    path: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWatch {
+    kind: Option<Text>,
+    path: Option<Text>,
+    label: Option<Text>,
+    fs: Option<Spanned<Vec<String>>>,
+    settle_secs: Option<Spanned<u64>>,
+    poll_secs: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDevice {
+    #[serde(rename = "match")]
+    pattern: Text,
+    kind: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawPolicy {
+    copies: Option<Spanned<u32>>,
+    distinct_devices: Option<bool>,
+    accept_server: Option<bool>,
+    source_reread: Option<bool>,
+    litter: Option<Vec<Text>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawOffload {
+    verify: Option<Text>,
+    roll_from: Option<Spanned<Vec<Text>>>,
+    set: BTreeMap<Text, Text>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawHash {
+    formats: Option<Vec<Text>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawMhl {
+    author: Option<Text>,
+    location: Option<Text>,
+    comment: Option<Text>,
+    ignore: Vec<Text>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawVerify {
+    flash_lanes: Option<Spanned<u64>>,
+    seal: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawMedia {
+    enabled: Option<bool>,
+    root: Option<Text>,
+    layout: Option<Text>,
+    probe_limit_secs: Option<Spanned<u64>>,
+    derive_limit_secs: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProxy {
+    preset: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawPatrol {
+    every: Option<Text>,
+    #[serde(rename = "for")]
+    budget: Option<Text>,
+    rate: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNotify {
+    command: Spanned<Vec<Text>>,
+    on: Option<Spanned<Vec<Text>>>,
+}
+
+/// Sections of cli.md that this program does not have yet.
+const NOT_BUILT: [&str; 2] = ["look", "web"];
+
+const DAY_SECS: u64 = 86_400;
+
+pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
+    let mut source = Source { text, origin, keys: Vec::new() };
+    // A first pass for the places of all keys: serde's errors know a place and no key.
+    if let Ok(table) = DeTable::parse(text) {
+        source.walk("", table.get_ref());
+    }
+    let raw: RawConfig = toml::from_str(text).map_err(|e| source.serde_error(&e))?;
+    source.check(raw)
+}
+
+/// The text and where each key of it lies.
+struct Source<'a> {
+    text: &'a str,
+    origin: &'a str,
+    keys: Vec<Key>,
+}
+
+struct Key {
+    dotted: String,
+    span: Range<usize>,
+    is_leaf: bool,
+}
+
+impl Source<'_> {
+    fn walk(&mut self, above: &str, table: &DeTable<'_>) {
+        for (key, value) in table.iter() {
+            let dotted = match above {
+                "" => key.get_ref().to_string(),
+                above => format!("{above}.{}", key.get_ref()),
+            };
+            self.keys.push(Key { dotted: dotted.clone(), span: key.span(), is_leaf: false });
+            self.walk_value(dotted, value);
+        }
+    }
+
+    fn walk_value(&mut self, dotted: String, value: &Spanned<DeValue<'_>>) {
+        let mut is_leaf = false;
+        match value.get_ref() {
+            DeValue::Table(table) => self.walk(&dotted, table),
+            DeValue::Array(items) if items.iter().any(|i| matches!(i.get_ref(), DeValue::Table(_))) => {
+                for (n, item) in items.iter().enumerate() {
+                    self.walk_value(format!("{dotted}[{n}]"), item);
+                }
+            }
+            _ => is_leaf = true,
+        }
+        self.keys.push(Key { dotted, span: value.span(), is_leaf });
+    }
+
+    fn line(&self, at: usize) -> usize {
+        1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
+    }
+
+    fn origins(&self) -> BTreeMap<String, String> {
+        let leaves = self.keys.iter().filter(|k| k.is_leaf);
+        leaves.map(|k| (k.dotted.clone(), format!("{} line {}", self.origin, self.line(k.span.start)))).collect()
+    }
+
+    /// The innermost key at a place.
+    fn key_at(&self, span: &Range<usize>) -> Option<&str> {
+        let around = self.keys.iter().filter(|k| k.span.start <= span.start && span.end <= k.span.end);
+        around.min_by_key(|k| k.span.len()).map(|k| &k.dotted[..])
+    }
+
+    fn error(&self, span: Range<usize>, problem: impl Into<String>, hint: Option<String>) -> ConfigError {
+        ConfigError {
+            origin: self.origin.into(),
+            line: self.line(span.start),
+            key: self.key_at(&span).unwrap_or("syntax").into(),
+            problem: problem.into(),
+            hint,
+        }
+    }
+
+    fn serde_error(&self, e: &toml::de::Error) -> ConfigError {
+        let span = e.span().unwrap_or(0..0);
+        let message = e.message().trim().replace('\n', ", ");
+        let Some(rest) = message.strip_prefix("unknown field ") else { return self.error(span, message, None) };
+        // serde's words: unknown field `x`, expected one of `a`, `b`
+        let mut names = rest.split('`').skip(1).step_by(2);
+        let unknown = names.next().unwrap_or_default();
+        let known: Vec<&str> = names.collect();
+        if NOT_BUILT.contains(&unknown) && known.contains(&"destination") {
+            return self.error(span, format!("the section [{unknown}] is not built yet"), Some("leave it out".into()));
+        }
+        let hint = match near(unknown, known.iter().copied()) {
+            Some(name) => format!("did you mean \"{name}\"?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.error(span, format!("unknown key \"{unknown}\""), Some(hint))
+    }
+
+    fn check(&self, raw: RawConfig) -> Result<Config, ConfigError> {
+        let mut c = Config { origins: self.origins(), ..Config::default() };
+        c.catalog = raw.catalog.path.map(|p| self.path(&p)).transpose()?;
+        self.offload(raw.offload, &mut c.offload)?;
+        let set: Vec<&str> = c.offload.set.keys().map(String::as_str).collect();
+        for raw in &raw.destination {
+            let path = Template::parse(raw.path.get_ref(), &set).map_err(|e| self.error(raw.path.span(), e, None))?;
+            if c.destinations.iter().any(|d| d.path == path) {
+                return Err(self.error(raw.path.span(), "this destination is named twice", None));
+            }
+            c.destinations.push(Destination { name: raw.name.as_ref().map(|n| self.words(n)).transpose()?, path });
+        }
+        c.watches = raw.watch.iter().map(|w| self.watch(w)).collect::<Result<_, _>>()?;
+        for raw in &raw.device {
+            let kind = self.one_of(&raw.kind, &[("flash", DeviceKind::Flash), ("spinning", DeviceKind::Spinning)])?;
+            c.devices.push(DeviceRule { pattern: self.words(&raw.pattern)?, kind });
+        }
+        self.policy(raw.policy, &mut c)?;
+        self.hash(raw.hash, &mut c.hash)?;
+        self.mhl(raw.mhl, &mut c.mhl)?;
+        self.number(raw.verify.flash_lanes, 1..=64, |n| c.verify.flash_lanes = n as u32)?;
+        set_if(&mut c.verify.seal, raw.verify.seal);
+        self.media(raw.media, &mut c.media)?;
+        if let Some(proxies) = raw.proxy {
+            c.proxies = proxies.iter().map(|p| self.preset(&p.preset)).collect::<Result<_, _>>()?;
+        }
+        c.patrol = Patrol {
+            every: self.unit(raw.patrol.every, parse_duration)?,
+            budget: self.unit(raw.patrol.budget, parse_duration)?,
+            rate: self.unit(raw.patrol.rate, parse_rate)?,
+        };
+        c.notify = raw.notify.map(|n| self.notify(&n)).transpose()?;
+        Ok(c)
+    }
+
+    fn watch(&self, raw: &Spanned<RawWatch>) -> Result<Watch, ConfigError> {
+        let w = raw.get_ref();
+        let (mut settle, mut poll) = (Duration::from_secs(30), Duration::from_secs(5));
+        self.number(w.settle_secs.clone(), 1..=DAY_SECS, |n| settle = Duration::from_secs(n))?;
+        self.number(w.poll_secs.clone(), 1..=DAY_SECS, |n| poll = Duration::from_secs(n))?;
+        let is_mounts = match &w.kind {
+            Some(kind) => self.one_of(kind, &[("dumps", false), ("mounts", true)])?,
+            None => false,
+        };
+        if is_mounts {
+            if let Some(path) = &w.path {
+                let problem = "a watch of kind \"mounts\" has no path: it sees every removable volume";
+                return Err(self.error(path.span(), problem, Some("filter with label or fs".into())));
+            }
+            let label = w.label.as_ref().map(|l| self.words(l)).transpose()?;
+            let fs = w.fs.as_ref().map(|f| f.get_ref().clone()).unwrap_or_default();
+            return Ok(Watch::Mounts { label, fs, settle, poll });
+        }
+        let filter = w.label.as_ref().map(Spanned::span).or(w.fs.as_ref().map(Spanned::span));
+        if let Some(span) = filter {
+            return Err(self.error(span, "label and fs belong to a watch of kind \"mounts\"", None));
+        }
+        match &w.path {
+            Some(path) => Ok(Watch::Dumps { path: self.path(path)?, settle, poll }),
+            None => Err(self.error(raw.span(), "a watch of kind \"dumps\" needs a path", None)),
+        }
+    }
+
+    fn policy(&self, raw: RawPolicy, c: &mut Config) -> Result<(), ConfigError> {
+        if let Some(copies) = raw.copies {
+            if *copies.get_ref() < 2 {
+                let hint = "for one disk, keep two copies on it and set distinct_devices = false";
+                return Err(self.error(copies.span(), "one copy is no copy: at least 2", Some(hint.into())));
+            }
+            c.policy.copies = copies.into_inner();
+        }
+        c.policy.relaxed.same_device = !raw.distinct_devices.unwrap_or(true);
+        c.policy.relaxed.accept_server = raw.accept_server.unwrap_or(false);
+        c.policy.relaxed.no_source_reread = !raw.source_reread.unwrap_or(true);
+        if let Some(litter) = raw.litter {
+            for name in &litter {
+                if name.get_ref().contains(['/', '*', '?']) {
+                    return Err(self.error(name.span(), "litter is a list of plain names, no paths or patterns", None));
+                }
+            }
+            c.litter = litter.iter().map(|n| self.words(n)).collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+
+    fn offload(&self, raw: RawOffload, out: &mut Offload) -> Result<(), ConfigError> {
+        if let Some(verify) = raw.verify {
+            let depths = [("full", VerifyDepth::Full), ("destinations", VerifyDepth::Destinations)];
+            out.verify = self.one_of(&verify, &depths)?;
+        }
+        if let Some(from) = raw.roll_from {
+            if from.get_ref().is_empty() {
+                return Err(self.error(from.span(), "at least one source of a name is needed", None));
+            }
+            let kinds = [("folder", RollFrom::Folder), ("volume", RollFrom::Volume)];
+            out.roll_from = from.get_ref().iter().map(|f| self.one_of(f, &kinds)).collect::<Result<_, _>>()?;
+        }
+        for (key, value) in raw.set {
+            let name = key.get_ref();
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+            if name.is_empty() || !name.chars().all(plain) || name == "roll" {
+                let problem = "a name here is of lower-case letters, digits, _ and -, and not \"roll\"";
+                return Err(self.error(key.span(), problem, None));
+            }
+            if !value.get_ref().trim().is_empty() {
+                self.words(&value)?;
+            }
+            out.set.insert(key.into_inner(), value.into_inner());
+        }
+        Ok(())
+    }
+
+    fn hash(&self, raw: RawHash, out: &mut Vec<HashFormat>) -> Result<(), ConfigError> {
+        for text in raw.formats.unwrap_or_default() {
+            if text.get_ref() == HashFormat::Blake3.name() {
+                let hint = "leave it out: it is always computed and kept in the catalog";
+                return Err(self.error(text.span(), "no manifest can hold blake3", Some(hint.into())));
+            }
+            let formats = HashFormat::MHL.map(|f| (f.name(), f));
+            out.push(self.one_of(&text, &formats)?);
+        }
+        out.sort();
+        out.dedup();
+        Ok(())
+    }
+
+    fn mhl(&self, raw: RawMhl, out: &mut Mhl) -> Result<(), ConfigError> {
+        out.author = raw.author.map(|t| self.words(&t)).transpose()?;
+        out.location = raw.location.map(|t| self.words(&t)).transpose()?;
+        out.comment = raw.comment.map(|t| self.words(&t)).transpose()?;
+        out.ignore = raw.ignore.iter().map(|t| self.words(t)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn media(&self, raw: RawMedia, out: &mut Media) -> Result<(), ConfigError> {
+        set_if(&mut out.enabled, raw.enabled);
+        out.root = raw.root.map(|p| self.path(&p)).transpose()?;
+        if let Some(layout) = raw.layout
+            && !self.one_of(&layout, &[("root", true), ("beside", false)])?
+        {
+            let problem = "proxies beside their originals are not built yet: they lie below the media root";
+            return Err(self.error(layout.span(), problem, Some("write layout = \"root\" or leave it out".into())));
+        }
+        self.number(raw.probe_limit_secs, 1..=DAY_SECS, |n| out.probe_limit = Duration::from_secs(n))?;
+        self.number(raw.derive_limit_secs, 1..=DAY_SECS, |n| out.derive_limit = Duration::from_secs(n))
+    }
+
+    fn preset(&self, text: &Text) -> Result<String, ConfigError> {
+        let known = ["web", "prores-proxy", "dnxhr-lb", "h264-intra"].map(|name| (name, name));
+        let name = self.one_of(text, &known)?;
+        if name != "web" {
+            let problem = format!("the preset \"{name}\" is not built yet: \"web\" is");
+            return Err(self.error(text.span(), problem, None));
+        }
+        Ok(name.into())
+    }
+
+    fn notify(&self, raw: &RawNotify) -> Result<Notify, ConfigError> {
+        let command: Vec<String> = raw.command.get_ref().iter().map(|t| t.get_ref().clone()).collect();
+        if command.first().is_none_or(|program| program.trim().is_empty()) {
+            let hint = "write the program and its arguments: [\"/usr/local/bin/tell\", \"--quiet\"]";
+            return Err(self.error(raw.command.span(), "a command is needed", Some(hint.into())));
+        }
+        if let Some(text) = raw.command.get_ref().iter().find(|t| t.get_ref().contains('\0')) {
+            return Err(self.error(text.span(), "a NUL byte cannot be passed to a program", None));
+        }
+        let Some(on) = &raw.on else { return Ok(Notify { command, on: NotifyOn::ALL.to_vec() }) };
+        if on.get_ref().is_empty() {
+            let hint = "leave out the section to be told nothing";
+            return Err(self.error(on.span(), "at least one event is needed", Some(hint.into())));
+        }
+        let events = NotifyOn::ALL.map(|e| (e.name(), e));
+        let mut on: Vec<_> = on.get_ref().iter().map(|t| self.one_of(t, &events)).collect::<Result<_, _>>()?;
+        on.sort();
+        on.dedup();
+        Ok(Notify { command, on })
+    }
+
+    fn one_of<T: Copy>(&self, text: &Text, known: &[(&str, T)]) -> Result<T, ConfigError> {
+        let found = known.iter().find(|(name, _)| name == text.get_ref());
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            let hint = match near(text.get_ref(), names.iter().copied()) {
+                Some(name) => format!("did you mean \"{name}\"?"),
+                None => format!("one of \"{}\"", names.join("\", \"")),
+            };
+            self.error(text.span(), format!("\"{}\" is not known here", text.get_ref().escape_debug()), Some(hint))
+        })
+    }
+
+    fn path(&self, text: &Text) -> Result<PathBuf, ConfigError> {
+        let path = PathBuf::from(text.get_ref());
+        if !path.is_absolute() || text.get_ref().contains('\0') {
+            return Err(self.error(text.span(), "a path here is absolute: it begins with \"/\"", None));
+        }
+        Ok(path)
+    }
+
+    /// One line of visible text.
+    fn words(&self, text: &Text) -> Result<String, ConfigError> {
+        if text.get_ref().trim().is_empty() || text.get_ref().chars().any(char::is_control) {
+            return Err(self.error(text.span(), "one line of text is needed", None));
+        }
+        Ok(text.get_ref().clone())
+    }
+
+    fn number(
+        &self,
+        raw: Option<Spanned<u64>>,
+        range: std::ops::RangeInclusive<u64>,
+        set: impl FnOnce(u64),
+    ) -> Result<(), ConfigError> {
+        let Some(raw) = raw else { return Ok(()) };
+        if !range.contains(raw.get_ref()) {
+            let problem = format!("{} is not between {} and {}", raw.get_ref(), range.start(), range.end());
+            return Err(self.error(raw.span(), problem, None));
+        }
+        set(raw.into_inner());
+        Ok(())
+    }
+
+    /// A duration or rate; zero would mean never or nothing and is refused.
+    fn unit<T: Default + PartialEq>(
+        &self,
+        raw: Option<Text>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(raw) = raw else { return Ok(None) };
+        let value = parse(raw.get_ref()).map_err(|problem| self.error(raw.span(), problem, None))?;
+        if value == T::default() {
+            return Err(self.error(raw.span(), "more than zero is needed", Some("leave it out for no limit".into())));
+        }
+        Ok(Some(value))
+    }
+}
+
+fn set_if<T>(to: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *to = value;
+    }
+}
+
+/// The known name that `text` most likely stands for: at most two edits, and not another word altogether.
+pub(super) fn near<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let all = known.map(|name| (edits(text, name), name));
+    let (distance, name) = all.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 2 && distance * 2 < name.len().max(3)).then_some(name)
+}
+
+/// Letters to insert, delete or replace to make `b` of `a`.
+fn edits(a: &str, b: &str) -> usize {
+    // A word of thousands of letters is no typing error; do not measure it.
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let replaced = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -14,7 +14,8 @@ fn open(folder: &Path, name: &str) -> io::Result<File> {
     std::fs::create_dir_all(folder)?;
     let safe: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
     // Long or odd names stay apart by their hash.
-    let file = format!("{}-{}.lock", safe.chars().take(60).collect::<String>(), &blake3::hash(name.as_bytes()).to_hex()[..8]);
+    let file =
+        format!("{}-{}.lock", safe.chars().take(60).collect::<String>(), &blake3::hash(name.as_bytes()).to_hex()[..8]);
     File::options().create(true).truncate(false).write(true).open(folder.join(file))
 }
 

@@ -171,6 +171,14 @@ impl<'r> Temp<'r> {
     }
 }
 
+/// Gives a finished, synced file of ours (anywhere on the same volume) its name below `root`, replacing an older one.
+pub fn publish_whole(root: &Root, from: &std::path::Path, target: &RelPath) -> io::Result<()> {
+    root.make_dir(&target.parent())?;
+    let dir = root.open_dir(&target.parent())?;
+    rustix::fs::renameat(rustix::fs::CWD, from, &dir, target.name())?;
+    Ok(rustix::fs::fsync(&dir)?)
+}
+
 /// Moves a file of ours to another folder of the same volume, made if needed, without replacing.
 pub fn move_aside(root: &Root, from: &RelPath, to: &RelPath) -> io::Result<()> {
     root.make_dir(&to.parent())?;

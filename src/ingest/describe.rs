@@ -1,19 +1,24 @@
 //! Metadata and proxies of each clip, from a proven copy, after the verdict. Nothing here can change it.
 
 use super::{IngestError, Station};
-use crate::catalog::Catalog;
-use crate::clip::{CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
-use crate::disk::write::{Replace, publish_file};
+use crate::catalog::{Catalog, ClipRow, CopyRootRow};
+use crate::clip::{CardId, ClipMetadata, MediaState, ProxyFile, Role};
+use crate::copy::CopyState;
+use crate::disk::write::publish_whole;
 use crate::disk::{Root, facts};
 use crate::job::Step;
 use crate::media::{self, Derivation, DeriveRequest, Limits, Probe, Tool};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 
-/// Probes every clip that has no answer yet and makes the outputs that are missing. `proxies`: also proxies and
-/// posters; metadata is read in any case.
+/// The outputs of every clip, their file ending, and the file a derivation leaves in its temporary folder.
+const OUTPUTS: [(&str, &str); 2] = [("web", "mp4"), ("poster", "jpg")];
+
+/// Probes every clip that has no answer yet and makes the outputs that are missing. Without `proxies` the metadata is
+/// read all the same.
 pub(super) fn describe(
     station: &Station,
     catalog: &mut Catalog,
@@ -21,18 +26,187 @@ pub(super) fn describe(
     proxies: bool,
     progress: &dyn Progress,
 ) -> Result<(), IngestError> {
-    let clips = catalog.clips(card)?;
     let Some(row) = catalog.card(card)? else { return Ok(()) };
-    let tool = Tool::find();
+    let clips = catalog.clips(card)?;
+    let roots = Copies::reachable(catalog, card)?;
+    let room = Room { station, roll: row.roll.clone(), tool: Tool::find(), roots, proxies };
+    if let Err(e) = room.tool.check() {
+        progress.event(Event::Note(&format!("no metadata and no proxies: {e}")));
+        return Ok(());
+    }
     progress.event(Event::Step { roll: &row.roll, step: Step::Describe.name() });
     progress.event(Event::Begin { what: "describing", roll: &row.roll, files: clips.len() as u64, bytes: 0 });
-    let _ = (&tool, proxies);
     for clip in &clips {
         if progress.stop_asked() {
-            return Ok(());
+            break;
         }
-        let one = One { station, card, roll: &row.roll, tool: &tool, clip };
-        one.describe(catalog, proxies, progress)?;
+        let (state, note) = room.clip(catalog, clip)?;
+        progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
     }
     Ok(())
+}
+
+/// Folders of this card's copies that can be read now, with the files proven there.
+struct Copies(Vec<(Root, BTreeSet<RelPath>)>);
+
+impl Copies {
+    fn reachable(catalog: &Catalog, card: CardId) -> Result<Self, IngestError> {
+        let mut out = Vec::new();
+        for row in catalog.copy_roots(card)? {
+            let Some(root) = open(catalog, &row)? else { continue };
+            let proven = catalog.copies(row.id)?.into_iter().filter(|c| c.state == CopyState::Proven).map(|c| c.relpath);
+            out.push((root, proven.collect()));
+        }
+        Ok(Copies(out))
+    }
+
+    fn file(&self, relpath: &RelPath) -> Option<File> {
+        let holds = self.0.iter().filter(|(_, proven)| proven.contains(relpath));
+        holds.filter_map(|(root, _)| root.open_file(relpath).ok()).next()
+    }
+}
+
+fn open(catalog: &Catalog, row: &CopyRootRow) -> Result<Option<Root>, IngestError> {
+    let volume = catalog.volume_row(row.volume)?;
+    let path = facts::find_mounted(&volume.key, &row.root).ok().flatten();
+    Ok(path.and_then(|p| Root::open(&p).ok()))
+}
+
+struct Room<'a> {
+    station: &'a Station,
+    roll: String,
+    tool: Tool,
+    roots: Copies,
+    proxies: bool,
+}
+
+impl Room<'_> {
+    /// Metadata first, then what is missing of the outputs.
+    fn clip(&self, catalog: &mut Catalog, clip: &ClipRow) -> Result<(MediaState, Option<String>), IngestError> {
+        let Some(essence) = clip.files.iter().find(|(_, r)| *r == Role::Essence).map(|(p, _)| p) else {
+            return Ok((MediaState::Unsupported, None));
+        };
+        let done = |state: MediaState| matches!(state, MediaState::Unsupported | MediaState::Failed);
+        if done(clip.media) {
+            return Ok((clip.media, clip.media_note.clone()));
+        }
+        let Some(file) = self.roots.file(essence) else {
+            return Ok((MediaState::Pending, Some("no proven copy of it can be read now".into())));
+        };
+        let limits = Limits { wall: self.station.config.media.probe_limit, ..Limits::for_probe() };
+        let (metadata, state, note) = match media::probe(&self.tool, file, &limits) {
+            Ok(Probe::Ok(metadata)) => (*metadata, MediaState::Ok, None),
+            Ok(Probe::Unsupported(why)) => (ClipMetadata::default(), MediaState::Unsupported, Some(why)),
+            Ok(Probe::Failed(why)) => (ClipMetadata::default(), MediaState::Failed, Some(why)),
+            Err(e) => return Ok((MediaState::Pending, Some(e.to_string()))),
+        };
+        if state != MediaState::Ok {
+            catalog.set_metadata(clip.id, &metadata, state, note.as_deref())?;
+            return Ok((state, note));
+        }
+        let (state, note) = match self.proxies {
+            false => (MediaState::Skipped, None),
+            true => self.derive(catalog, clip, essence, &metadata)?,
+        };
+        catalog.set_metadata(clip.id, &metadata, state, note.as_deref())?;
+        Ok((state, note))
+    }
+
+    /// Makes the proxy and the poster unless both are there; `Failed` with the reason when an output was not to be had.
+    fn derive(
+        &self,
+        catalog: &mut Catalog,
+        clip: &ClipRow,
+        essence: &RelPath,
+        metadata: &ClipMetadata,
+    ) -> Result<(MediaState, Option<String>), IngestError> {
+        let targets: Vec<RelPath> = OUTPUTS.iter().map(|(preset, ext)| self.target(preset, essence, clip, ext)).collect::<Result<_, _>>()?;
+        let media = self.open_media_root()?;
+        let there: Vec<bool> = targets.iter().map(|t| media.stat(t).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0)).collect();
+        let video = metadata.video.is_some();
+        let want_web = !there[0] && self.station.config.proxies.iter().any(|p| p == "web");
+        let want_poster = !there[1] && video;
+        for (i, (preset, _)) in OUTPUTS.iter().enumerate().filter(|(i, _)| there[*i]) {
+            self.set(catalog, clip, preset, Some(&targets[i]), MediaState::Ok, None)?;
+        }
+        if !want_web && !want_poster {
+            return Ok((MediaState::Ok, None));
+        }
+        let Some(file) = self.roots.file(essence) else {
+            return Ok((MediaState::Pending, Some("no proven copy of it can be read now".into())));
+        };
+        let work = self.work_folder(clip)?;
+        let longest = Limits::for_derive(metadata.duration_ms);
+        let limits = Limits { wall: longest.wall.min(self.station.config.media.derive_limit), ..longest };
+        let request = DeriveRequest { clip: file, out_dir: &work, web: want_web, poster: want_poster, start_tc: metadata.start_tc };
+        let derived = match media::derive(&self.tool, request, &limits) {
+            Ok(derived) => derived,
+            Err(e) => {
+                let _ = std::fs::remove_dir_all(&work);
+                return Ok((MediaState::Pending, Some(e.to_string())));
+            }
+        };
+        let mut failed = None;
+        for (i, got) in [derived.web, derived.poster].into_iter().enumerate() {
+            let preset = OUTPUTS[i].0;
+            match got {
+                None => {}
+                Some(Derivation::Done { path, note, .. }) => {
+                    let at = |source| IngestError::Write { path: targets[i].under(media.path()), source };
+                    publish_whole(&media, &path, &targets[i]).map_err(at)?;
+                    self.set(catalog, clip, preset, Some(&targets[i]), MediaState::Ok, note)?;
+                }
+                Some(Derivation::Unsupported(why)) => {
+                    self.set(catalog, clip, preset, None, MediaState::Unsupported, Some(why))?;
+                }
+                Some(Derivation::Failed(why)) => {
+                    failed = failed.or(Some(format!("{preset}: {why}")));
+                    self.set(catalog, clip, preset, None, MediaState::Failed, Some(why))?;
+                }
+            }
+        }
+        let _ = std::fs::remove_dir_all(&work);
+        Ok((if failed.is_some() { MediaState::Failed } else { MediaState::Ok }, failed))
+    }
+
+    /// `ROLL/web/<card path>/<stem>.mp4` below the media root. Two clips of one stem in one folder keep apart by name.
+    fn target(&self, preset: &str, essence: &RelPath, clip: &ClipRow, ext: &str) -> Result<RelPath, IngestError> {
+        let bad = |e: crate::relpath::BadPath| IngestError::Internal(e.to_string());
+        let folder = RelPath::new(format!("{}/{preset}", self.roll)).map_err(bad)?.join_rel(&essence.parent());
+        let stem = match clip.name.as_bytes() == essence.name() {
+            true => essence.name(),
+            false => essence.stem(),
+        };
+        folder.join([stem, b".", ext.as_bytes()].concat()).map_err(bad)
+    }
+
+    fn open_media_root(&self) -> Result<Root, IngestError> {
+        let path = self.station.media_root();
+        let at = |source| IngestError::Write { path: path.clone(), source };
+        std::fs::create_dir_all(&path).map_err(at)?;
+        Root::open(&path).map_err(at)
+    }
+
+    /// Below the media root, so that the finished file moves by a rename.
+    fn work_folder(&self, clip: &ClipRow) -> Result<PathBuf, IngestError> {
+        let path = self.station.media_root().join(".work").join(clip.id.to_string());
+        let at = |source| IngestError::Write { path: path.clone(), source };
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).map_err(at)?;
+        Ok(path)
+    }
+
+    fn set(
+        &self,
+        catalog: &mut Catalog,
+        clip: &ClipRow,
+        preset: &str,
+        target: Option<&RelPath>,
+        state: MediaState,
+        note: Option<String>,
+    ) -> Result<(), IngestError> {
+        let path = target.map(|t| t.under(&self.station.media_root()).display().to_string());
+        let proxy = ProxyFile { preset: preset.to_owned(), path, state, note };
+        Ok(catalog.set_proxy(clip.id, &proxy)?)
+    }
 }

@@ -1,7 +1,67 @@
-//! Re-reads copies and compares. Declares `VerifiedFile` and `SealEntry` and is their only maker.
+//! Re-reads files past the page cache and compares. Declares `VerifiedFile` and `SealEntry` (private fields) and is
+//! their only maker: what was not read here cannot be called proven, and cannot be sealed.
 
-use crate::digest::Digest;
+use crate::copy::{FileRecord, ReadBack};
+use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};
+use crate::disk::read::PastCache;
+use crate::disk::write::{Buffer, Temp, buffer};
+use crate::disk::{Root, Stat};
+use crate::finding::{Finding, FindingKind};
+use crate::hash::{Hasher, block_digest};
+use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
+use jiff::Timestamp;
+use std::io;
+
+/// Bytes asked of a device at once; a multiple of [`BLOCK_BYTES`].
+pub const CHUNK_BYTES: usize = 4 << 20;
+
+/// A file on a destination whose bytes were read back and equalled what the card gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedFile {
+    relpath: RelPath,
+    stat: Stat,
+    read_back: ReadBack,
+    at: Timestamp,
+}
+
+/// What the catalog says of a copy that was proven before.
+#[derive(Clone, Debug)]
+pub struct ProvenRow<'a> {
+    pub relpath: &'a RelPath,
+    pub size_bytes: u64,
+    pub mtime_ns: i64,
+    pub read_back: ReadBack,
+    pub proven_at: Timestamp,
+    /// The row's own checksum holds.
+    pub intact: bool,
+}
+
+impl VerifiedFile {
+    /// After a restart: the proof still stands when the row is intact and the file looks as it did. The caller has
+    /// checked that it is the same volume.
+    pub fn from_evidence(row: &ProvenRow<'_>, stat: Option<Stat>) -> Option<Self> {
+        let stat = stat?;
+        let same = row.intact && stat.is_file && stat.size_bytes == row.size_bytes && stat.mtime_ns == row.mtime_ns;
+        same.then(|| VerifiedFile { relpath: row.relpath.clone(), stat, read_back: row.read_back, at: row.proven_at })
+    }
+
+    pub fn relpath(&self) -> &RelPath {
+        &self.relpath
+    }
+
+    pub fn stat(&self) -> Stat {
+        self.stat
+    }
+
+    pub fn read_back(&self) -> ReadBack {
+        self.read_back
+    }
+
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+}
 
 /// The action words of ASC MHL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +74,7 @@ pub enum SealAction {
     Failed,
 }
 
-/// One line of a manifest. Its fields are private: only a read that this module did makes one, so a manifest cannot
-/// claim what was not read.
+/// One line of a manifest.
 #[derive(Clone, Debug)]
 pub struct SealEntry {
     relpath: RelPath,
@@ -23,10 +82,23 @@ pub struct SealEntry {
     mtime_ns: i64,
     digests: Vec<Digest>,
     action: SealAction,
-    hashed_at: jiff::Timestamp,
+    hashed_at: Timestamp,
 }
 
 impl SealEntry {
+    /// The digests are those of the card's read; the proof says that the copy has the same bytes. `None` when the two
+    /// are not of one file.
+    pub fn proven(digests: &Digests, proof: &VerifiedFile, action: SealAction) -> Option<Self> {
+        (action != SealAction::Failed).then(|| SealEntry {
+            relpath: proof.relpath.clone(),
+            size_bytes: proof.stat.size_bytes,
+            mtime_ns: proof.stat.mtime_ns,
+            digests: digests.mhl.clone(),
+            action,
+            hashed_at: proof.at,
+        })
+    }
+
     pub fn relpath(&self) -> &RelPath {
         &self.relpath
     }
@@ -48,7 +120,7 @@ impl SealEntry {
         self.action
     }
 
-    pub fn hashed_at(&self) -> jiff::Timestamp {
+    pub fn hashed_at(&self) -> Timestamp {
         self.hashed_at
     }
 
@@ -60,8 +132,291 @@ impl SealEntry {
         mtime_ns: i64,
         digests: Vec<Digest>,
         action: SealAction,
-        hashed_at: jiff::Timestamp,
+        hashed_at: Timestamp,
     ) -> Self {
         SealEntry { relpath: RelPath::new(relpath).unwrap(), size_bytes, mtime_ns, digests, action, hashed_at }
     }
+}
+
+/// One full read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    pub digests: Digests,
+    pub blocks: BlockDigests,
+    pub stat: Stat,
+    pub class: ReadBack,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadFault {
+    #[error("cannot read at byte {offset}: {source}")]
+    Io { offset: u64, source: io::Error },
+    #[error("it changed while it was read")]
+    Changed,
+    #[error("stopped")]
+    Stopped,
+}
+
+/// Reads to the end, handing each part (a multiple of [`BLOCK_BYTES`] but for the last) to `each`.
+pub fn read_parts(
+    read: &mut PastCache,
+    lane: &str,
+    progress: &dyn Progress,
+    mut next_buffer: impl FnMut() -> Buffer,
+    mut each: impl FnMut(Buffer, usize),
+) -> Result<(), ReadFault> {
+    let size = read.stat().size_bytes;
+    let mut offset = 0;
+    while offset < size {
+        if progress.stop_asked() {
+            return Err(ReadFault::Stopped);
+        }
+        let want = (size - offset).min(CHUNK_BYTES as u64) as usize;
+        let mut buf = next_buffer();
+        let begun = std::time::Instant::now();
+        let got = read.read_at(offset, &mut buf, want).map_err(|source| ReadFault::Io { offset, source })?;
+        if got < want {
+            return Err(ReadFault::Changed);
+        }
+        progress.event(Event::Busy { lane, secs: begun.elapsed().as_secs_f64() });
+        progress.event(Event::Bytes { lane, bytes: got as u64 });
+        each(buf, got);
+        offset += got as u64;
+    }
+    let now = read.stat_now().map_err(|source| ReadFault::Io { offset, source })?;
+    if (now.size_bytes, now.mtime_ns) != (size, read.stat().mtime_ns) {
+        return Err(ReadFault::Changed);
+    }
+    Ok(())
+}
+
+/// Reads a whole file and hashes it.
+pub fn read_whole(
+    mut read: PastCache,
+    formats: &[HashFormat],
+    lane: &str,
+    progress: &dyn Progress,
+) -> Result<Reading, ReadFault> {
+    let mut hasher = Hasher::new(formats);
+    let spare = std::cell::RefCell::new(None);
+    read_parts(
+        &mut read,
+        lane,
+        progress,
+        || spare.take().unwrap_or_else(|| buffer(CHUNK_BYTES)),
+        |buf, len| {
+            hasher.update(&buf[..len]);
+            spare.replace(Some(buf));
+        },
+    )?;
+    let (digests, blocks) = hasher.finish();
+    Ok(Reading { digests, blocks, stat: read.stat(), class: read.class() })
+}
+
+/// Why a copy could not be called proven.
+#[derive(Debug, thiserror::Error)]
+pub enum Unproven {
+    #[error("read-back differs from the card")]
+    Mismatch { blocks: Vec<(u64, u64)> },
+    #[error("the name is taken by another file")]
+    Taken,
+    #[error("read-back failed: {0}")]
+    Read(#[from] ReadFault),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Reads a synced temp back from the device, compares it with the card's read and only then gives it its final name.
+/// The temp is handed back with the reason when it is not proven.
+pub fn prove<'r>(
+    temp: Temp<'r>,
+    target: &RelPath,
+    record: &FileRecord,
+    lane: &Lane<'_>,
+    root: &Root,
+    progress: &dyn Progress,
+) -> Result<VerifiedFile, (Temp<'r>, Unproven)> {
+    let reading = match read_back(root, temp.relpath(), lane, progress) {
+        Ok(reading) => reading,
+        Err(e) => return Err((temp, e)),
+    };
+    if let Some(blocks) = difference(record, &reading) {
+        return Err((temp, Unproven::Mismatch { blocks }));
+    }
+    match temp.publish(target) {
+        Ok(stat) => Ok(VerifiedFile {
+            relpath: record.file.relpath.clone(),
+            stat,
+            read_back: reading.class,
+            at: Timestamp::now(),
+        }),
+        Err((temp, e)) if e.kind() == io::ErrorKind::AlreadyExists => Err((temp, Unproven::Taken)),
+        Err((temp, e)) => Err((temp, e.into())),
+    }
+}
+
+/// Proves a file that already has its final name, by its content.
+pub fn prove_existing(
+    root: &Root,
+    place: &RelPath,
+    record: &FileRecord,
+    lane: &Lane<'_>,
+    progress: &dyn Progress,
+) -> Result<VerifiedFile, Unproven> {
+    // It may be our own rename before a crash: name and bytes are made durable before they count.
+    root.sync_named(place)?;
+    let reading = read_back(root, place, lane, progress)?;
+    match difference(record, &reading) {
+        Some(blocks) => Err(Unproven::Mismatch { blocks }),
+        None => Ok(VerifiedFile {
+            relpath: record.file.relpath.clone(),
+            stat: reading.stat,
+            read_back: reading.class,
+            at: Timestamp::now(),
+        }),
+    }
+}
+
+fn read_back(root: &Root, place: &RelPath, lane: &Lane<'_>, progress: &dyn Progress) -> Result<Reading, Unproven> {
+    Ok(read_whole(PastCache::open(root, place, lane.fs_type)?, &[], lane.name, progress)?)
+}
+
+/// `None` when the bytes are the same; otherwise the blocks that differ.
+fn difference(record: &FileRecord, reading: &Reading) -> Option<Vec<(u64, u64)>> {
+    if record.digests.blake3 == reading.digests.blake3 && record.file.size_bytes == reading.stat.size_bytes {
+        return None;
+    }
+    Some(damaged_blocks(&record.blocks, record.file.size_bytes, &reading.blocks, reading.stat.size_bytes))
+}
+
+fn damaged_blocks(
+    expected: &BlockDigests,
+    expected_size: u64,
+    found: &BlockDigests,
+    found_size: u64,
+) -> Vec<(u64, u64)> {
+    let size = expected_size.max(found_size);
+    if expected_size <= BLOCK_BYTES || found_size <= BLOCK_BYTES {
+        return join_blocks(0..size.div_ceil(BLOCK_BYTES), size);
+    }
+    // A shorter or longer file differs in the block where it ends, too: that digest covers another length.
+    expected.differing(found, size)
+}
+
+/// Where and how a file is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane<'a> {
+    /// For progress: `prove /mnt/a`.
+    pub name: &'a str,
+    /// As mountinfo names it.
+    pub fs_type: &'a str,
+}
+
+/// What a copy should be.
+#[derive(Clone, Debug)]
+pub struct Expected<'a> {
+    pub relpath: &'a RelPath,
+    pub size_bytes: u64,
+    pub mtime_ns: Option<i64>,
+    pub digest: Digest,
+    /// Empty where only a manifest is known: then damage is found, not located.
+    pub blocks: &'a BlockDigests,
+}
+
+#[derive(Debug)]
+pub enum Checked {
+    /// Equal; when the digest was not BLAKE3 the reading tells it for later.
+    Good(VerifiedFile),
+    Bad(Finding),
+    Stopped,
+}
+
+/// Reads a copy again, past the cache, and compares. `place` is where it lies below `root`; the finding names
+/// `copy`, the roll's folder.
+pub fn check(
+    root: &Root,
+    copy: &std::path::Path,
+    place: &RelPath,
+    want: &Expected<'_>,
+    lane: &Lane<'_>,
+    progress: &dyn Progress,
+) -> Checked {
+    let bad = |kind, note: String| Finding::new(kind, copy, want.relpath, note);
+    match root.stat(place) {
+        Ok(None) => return Checked::Bad(bad(FindingKind::Missing, String::new())),
+        Ok(Some(stat)) if !stat.is_file => {
+            return Checked::Bad(bad(FindingKind::Altered, "no longer a regular file".into()));
+        }
+        Ok(Some(_)) => {}
+        Err(e) => return Checked::Bad(bad(FindingKind::Unreadable, e.to_string())),
+    }
+    let read = match PastCache::open(root, place, lane.fs_type) {
+        Ok(read) => read,
+        Err(e) => return Checked::Bad(bad(FindingKind::Unreadable, e.to_string())),
+    };
+    let mtime_changed = want.mtime_ns.is_some_and(|m| m != read.stat().mtime_ns);
+    let formats = [want.digest.format];
+    match read_whole(read, &formats, lane.name, progress) {
+        Ok(reading) => {
+            if reading.stat.size_bytes == want.size_bytes
+                && reading.digests.get(want.digest.format).as_ref() == Some(&want.digest)
+            {
+                let at = Timestamp::now();
+                return Checked::Good(VerifiedFile {
+                    relpath: want.relpath.clone(),
+                    stat: reading.stat,
+                    read_back: reading.class,
+                    at,
+                });
+            }
+            let note = match reading.stat.size_bytes {
+                size if size == want.size_bytes => String::new(),
+                size => format!("{size} bytes instead of {}", want.size_bytes),
+            };
+            let located = want.digest.format == HashFormat::Blake3;
+            let blocks = match located {
+                true => damaged_blocks(want.blocks, want.size_bytes, &reading.blocks, reading.stat.size_bytes),
+                false => Vec::new(),
+            };
+            Checked::Bad(Finding { blocks, mtime_changed, ..bad(FindingKind::Altered, note) })
+        }
+        Err(ReadFault::Stopped) => Checked::Stopped,
+        Err(ReadFault::Changed) => Checked::Bad(Finding {
+            mtime_changed: true,
+            ..bad(FindingKind::Altered, "it changes while it is read".into())
+        }),
+        Err(fault @ ReadFault::Io { .. }) => {
+            let blocks = unreadable_blocks(root, place, want, lane);
+            Checked::Bad(Finding { blocks, mtime_changed, ..bad(FindingKind::Unreadable, fault.to_string()) })
+        }
+    }
+}
+
+/// Reads block by block what could not be read in one go; names the blocks that fail or differ.
+fn unreadable_blocks(root: &Root, place: &RelPath, want: &Expected<'_>, lane: &Lane<'_>) -> Vec<(u64, u64)> {
+    let Ok(mut read) = PastCache::open(root, place, lane.fs_type) else { return Vec::new() };
+    let mut buf = buffer(BLOCK_BYTES as usize);
+    let bad = (0..want.size_bytes.div_ceil(BLOCK_BYTES)).filter(|block| {
+        let offset = block * BLOCK_BYTES;
+        let len = BLOCK_BYTES.min(want.size_bytes - offset) as usize;
+        match read.read_at(offset, &mut buf, len) {
+            Ok(got) if got == len => match want.blocks.0.get(*block as usize) {
+                Some(expected) => block_digest(offset, &buf[..len]) != *expected,
+                None => false,
+            },
+            _ => true,
+        }
+    });
+    let bad: Vec<u64> = bad.collect();
+    join_blocks(bad, want.size_bytes)
+}
+
+/// Runs `work` over each group's items in order, the groups (one a device) in parallel.
+pub fn in_lanes<T: Send>(groups: Vec<Vec<T>>, work: impl Fn(T) + Sync) {
+    let work = &work;
+    std::thread::scope(|scope| {
+        for group in groups {
+            scope.spawn(move || group.into_iter().for_each(work));
+        }
+    });
 }

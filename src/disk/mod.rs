@@ -153,6 +153,12 @@ impl Root {
         Ok(out)
     }
 
+    /// Makes an existing file and its name durable.
+    pub fn sync_named(&self, relpath: &RelPath) -> io::Result<()> {
+        self.open_file(relpath)?.sync_all()?;
+        Ok(rustix::fs::fsync(self.open_dir(&relpath.parent())?)?)
+    }
+
     /// Reads a whole small file; refuses one larger than `limit_bytes`.
     pub fn read_small(&self, relpath: &RelPath, limit_bytes: u64) -> io::Result<Vec<u8>> {
         use std::io::Read;

@@ -136,7 +136,12 @@ impl<'r> Temp<'r> {
 
     /// Renames to `target` without replacing, and makes name and bytes durable. `AlreadyExists` when the name is taken.
     /// The result is reopened by its name: same inode and size, or an error.
-    pub fn publish(self, target: &RelPath) -> io::Result<Stat> {
+    /// On an error the temp is handed back, if it still has its own name.
+    pub fn publish(self, target: &RelPath) -> Result<Stat, (Self, io::Error)> {
+        self.try_publish(target).map_err(|e| (self, e))
+    }
+
+    fn try_publish(&self, target: &RelPath) -> io::Result<Stat> {
         debug_assert_eq!(self.relpath.parent(), target.parent());
         let dir = self.root.open_dir(&target.parent())?;
         match rustix::fs::renameat_with(&dir, self.relpath.name(), &dir, target.name(), RenameFlags::NOREPLACE) {
@@ -164,6 +169,20 @@ impl<'r> Temp<'r> {
     pub fn discard(self) -> io::Result<()> {
         remove(self.root, &self.relpath)
     }
+}
+
+/// Moves a file of ours to another folder of the same volume, made if needed, without replacing.
+pub fn move_aside(root: &Root, from: &RelPath, to: &RelPath) -> io::Result<()> {
+    root.make_dir(&to.parent())?;
+    let (from_dir, to_dir) = (root.open_dir(&from.parent())?, root.open_dir(&to.parent())?);
+    match rustix::fs::renameat_with(&from_dir, from.name(), &to_dir, to.name(), RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if root.stat(to)?.is_none() => {
+            rustix::fs::renameat(&from_dir, from.name(), &to_dir, to.name())?;
+        }
+        other => other?,
+    }
+    rustix::fs::fsync(&from_dir)?;
+    Ok(rustix::fs::fsync(&to_dir)?)
 }
 
 /// Removes one file by name; nothing there is fine.
@@ -205,7 +224,10 @@ pub fn write_whole(root: &Root, relpath: &RelPath, bytes: &[u8], replace: Replac
     file.sync_all()?;
     if replace == Replace::Never {
         let temp = Temp { root, relpath: temp_path, file, direct: false, written: bytes.len() as u64 };
-        return temp.publish(relpath).map(drop);
+        return match temp.publish(relpath) {
+            Ok(_) => Ok(()),
+            Err((temp, e)) => temp.discard().and(Err(e)),
+        };
     }
     let dir = root.open_dir(&relpath.parent())?;
     rustix::fs::renameat(&dir, temp_path.name(), &dir, relpath.name())?;
@@ -234,7 +256,7 @@ mod tests {
             }
             temp.finish(Some(1_600_000_000_123_456_789)).unwrap();
             let target = rel(&format!("f{len}"));
-            assert_eq!(temp.publish(&target).unwrap().mtime_ns, 1_600_000_000_123_456_789);
+            assert_eq!(temp.publish(&target).map_err(|e| e.1).unwrap().mtime_ns, 1_600_000_000_123_456_789);
             assert_eq!(std::fs::read(dir.path().join(format!("f{len}"))).unwrap(), &data[..]);
         }
     }
@@ -247,7 +269,7 @@ mod tests {
         let mut temp = Temp::create(&root, &rel(".t"), 4).unwrap();
         temp.append(b"ours").unwrap();
         temp.finish(None).unwrap();
-        assert_eq!(temp.publish(&rel("taken")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(temp.publish(&rel("taken")).map_err(|e| e.1).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(
             write_whole(&root, &rel("taken"), b"ours", Replace::Never).unwrap_err().kind(),
             io::ErrorKind::AlreadyExists

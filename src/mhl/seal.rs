@@ -233,9 +233,11 @@ impl Level {
             let path = listed(path);
             move |source| MhlError::Io { path, source }
         };
-        if stray.is_empty() {
-            write_whole(&self.root, &made.manifest, &bytes, Replace::Never).map_err(io(&made.manifest))?;
-        }
+        let written = match stray.is_empty() {
+            true => write_whole(&self.root, &made.manifest, &bytes, Replace::Never),
+            false => self.root.sync_named(&made.manifest),
+        };
+        written.map_err(io(&made.manifest))?;
         if let Err(raced) = self.chain_unchanged(links) {
             // Ours, complete, and part of nothing.
             remove(&self.root, &made.manifest).map_err(io(&made.manifest))?;

@@ -371,6 +371,98 @@ fn any_good() -> impl Strategy<Value = Evidence> {
     })
 }
 
+/// The rule once more, as plainly as it can be said and with nothing shared with the code under test.
+fn rule(policy: &Policy, e: &Evidence) -> bool {
+    let (a, b) = (policy.relaxed, e.relaxed);
+    let same_device = a.same_device || b.same_device;
+    let server = a.accept_server || b.accept_server;
+    let reads = if a.no_source_reread || b.no_source_reread { 1 } else { 2 };
+    let as_recorded = |p: &Presence| matches!(p, Presence::AsRecorded { .. });
+    let differs = |r: &CopyRootEvidence| matches!(r.presence, Presence::Differs { .. });
+    let good_root = |r: &&CopyRootEvidence| {
+        let other_disk = r.disk.id.is_some() && e.card.disk.id.is_some() && r.disk.id != e.card.disk.id;
+        as_recorded(&r.presence) && r.sealed && !r.on_card && (same_device || other_disk)
+    };
+    let good_copy = |c: &CopyEvidence| {
+        let class = c.read_back >= ReadBack::Device || (server && c.read_back == ReadBack::Server);
+        c.state == CopyState::Proven && c.row_intact && c.proven_at.is_some() && class
+    };
+    let places = |f: &FileEvidence| {
+        let mut seen = std::collections::HashSet::new();
+        for r in e.copy_roots.iter().filter(good_root) {
+            let rows: Vec<_> = f.copies.iter().filter(|c| c.root == r.id).collect();
+            if !rows.is_empty() && rows.into_iter().all(good_copy) {
+                seen.insert(if same_device { r.id.to_string() } else { r.disk.id.clone().unwrap() });
+            }
+        }
+        seen.len() >= policy.copies as usize
+    };
+    let good_file = |f: &FileEvidence| {
+        let rows = f.row_intact && f.copies.iter().all(|c| c.row_intact);
+        rows && !f.unstable && f.equal_reads >= reads && places(f)
+    };
+    let good_card = e.card.source_kind != SourceKind::Registered && e.card.listed_twice_equal;
+    good_card
+        && as_recorded(&e.card.presence)
+        && !e.files.is_empty()
+        && e.files.iter().all(good_file)
+        && !e.copy_roots.iter().any(differs)
+        && e.warnings.iter().all(|w| w.accepted.is_some())
+        && e.findings.iter().all(|f| f.kind == FindingKind::Extra)
+        && e.catalog_sound
+        && e.hold.is_none()
+        && !e.open_job
+}
+
+fn any_relaxed() -> impl Strategy<Value = Relaxed> {
+    prop::bool::weighted(0.2).prop_flat_map(|on| any::<[bool; 3]>().prop_map(move |r| r.map(|r| r && on))).prop_map(
+        |[same_device, accept_server, no_source_reread]| Relaxed { same_device, accept_server, no_source_reread },
+    )
+}
+
+/// Evidence with 2 to 4 copies, up to three harms, any relaxations: about half of it is safe.
+fn any_case() -> impl Strategy<Value = (Policy, Evidence)> {
+    let harms = prop::collection::vec((0..HARMS.len(), 0..5usize, 0..2usize), 0..4);
+    (1..4usize, 2..5usize, 2..4u32, any_relaxed(), any_relaxed(), harms).prop_map(
+        |(files, roots, copies, of_config, of_offload, harms)| {
+            let mut e = good(files, roots);
+            e.relaxed = of_offload;
+            e.warnings.push(warning("accepted", Some("seen")));
+            for (harm, file, copy) in harms {
+                // Enough must be left for the next harm to find its victim.
+                let Some(n) = e.files.len().checked_sub(1) else { break };
+                if e.copy_roots.len() >= 2 && e.files.iter().all(|f| f.copies.len() >= 2) {
+                    HARMS[harm].1(&mut e, file.min(n), copy);
+                }
+            }
+            (Policy { copies, relaxed: of_config }, e)
+        },
+    )
+}
+
+#[test]
+fn the_cases_that_are_tried_are_of_both_kinds() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let cases = (0..400).map(|_| any_case().new_tree(&mut runner).unwrap().current());
+    let safe = cases.filter(|(policy, e)| judge(policy, e, now()).safe()).count();
+    assert!((60..340).contains(&safe), "{safe} of 400 are safe");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_evidence_is_judged_by_the_rule((policy, e) in any_case()) {
+        let v = judge(&policy, &e, now());
+        prop_assert_eq!(v.safe(), rule(&policy, &e), "{:#?}", v.reasons());
+        prop_assert!(v.as_of() <= now());
+        if !v.safe() {
+            prop_assert_eq!(v.line(), format!("NOT SAFE: {}", v.reasons()[0]));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_one_bad_fact_loses_safe(e in any_good(), file in 0..5usize, copy in 0..2usize) {

@@ -5,7 +5,7 @@ use toml::Value;
 
 pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(String, String, String)> {
     let mut out = List { origins, rows: Vec::new() };
-    out.maybe("catalog.path", c.catalog.as_ref().map(path));
+    out.maybe("catalog.path", c.catalog.as_deref().map(path));
     for (n, d) in c.destinations.iter().enumerate() {
         out.maybe(&format!("destination[{n}].name"), d.name.clone());
         out.put(&format!("destination[{n}].path"), d.path.text());
@@ -37,7 +37,7 @@ pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(Strin
     out.put("verify.flash_lanes", i64::from(c.verify.flash_lanes));
     out.put("verify.seal", c.verify.seal);
     out.put("media.enabled", c.media.enabled);
-    out.maybe("media.root", c.media.root.as_ref().map(path));
+    out.maybe("media.root", c.media.root.as_deref().map(path));
     out.put("media.layout", "root");
     out.put("media.probe_limit_secs", c.media.probe_limit.as_secs() as i64);
     out.put("media.derive_limit_secs", c.media.derive_limit.as_secs() as i64);
@@ -92,6 +92,6 @@ impl List<'_> {
     }
 }
 
-fn path(path: &PathBuf) -> String {
+fn path(path: &std::path::Path) -> String {
     path.to_string_lossy().into_owned()
 }

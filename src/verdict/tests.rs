@@ -317,7 +317,7 @@ const HARMS: &[Harm] = &[
     ("unstable", |e, f, _| e.files[f].unstable = true),
     ("file row", |e, f, _| e.files[f].row_intact = false),
     ("copies forgotten", |e, f, _| e.files[f].copies.clear()),
-    ("copy forgotten", |e, f, c| drop(e.files[f].copies.remove(c))),
+    ("copy forgotten", |e, f, c| drop(e.files[f].copies.drain(c..=c))),
     ("copy elsewhere", |e, f, c| e.files[f].copies[c].root = id(99)),
     ("copy counted twice", |e, f, c| e.files[f].copies[c].root = e.files[f].copies[(c + 1) % 2].root),
     ("planned", |e, f, c| e.files[f].copies[c].state = CopyState::Planned),
@@ -327,7 +327,7 @@ const HARMS: &[Harm] = &[
     ("server", |e, f, c| e.files[f].copies[c].read_back = ReadBack::Server),
     ("no proof date", |e, f, c| e.files[f].copies[c].proven_at = None),
     ("copy row", |e, f, c| e.files[f].copies[c].row_intact = false),
-    ("root forgotten", |e, _, c| drop(e.copy_roots.remove(c))),
+    ("root forgotten", |e, _, c| drop(e.copy_roots.drain(c..=c))),
     ("root is another", |e, _, c| e.copy_roots[c].id = id(99)),
     ("root disk unknown", |e, _, c| e.copy_roots[c].disk.id = None),
     ("disk shared", |e, _, c| e.copy_roots[c].disk = e.copy_roots[(c + 1) % 2].disk.clone()),
@@ -369,6 +369,98 @@ fn any_good() -> impl Strategy<Value = Evidence> {
         }
         e
     })
+}
+
+/// The rule once more, as plainly as it can be said and with nothing shared with the code under test.
+fn rule(policy: &Policy, e: &Evidence) -> bool {
+    let (a, b) = (policy.relaxed, e.relaxed);
+    let same_device = a.same_device || b.same_device;
+    let server = a.accept_server || b.accept_server;
+    let reads = if a.no_source_reread || b.no_source_reread { 1 } else { 2 };
+    let as_recorded = |p: &Presence| matches!(p, Presence::AsRecorded { .. });
+    let differs = |r: &CopyRootEvidence| matches!(r.presence, Presence::Differs { .. });
+    let good_root = |r: &&CopyRootEvidence| {
+        let other_disk = r.disk.id.is_some() && e.card.disk.id.is_some() && r.disk.id != e.card.disk.id;
+        as_recorded(&r.presence) && r.sealed && !r.on_card && (same_device || other_disk)
+    };
+    let good_copy = |c: &CopyEvidence| {
+        let class = c.read_back >= ReadBack::Device || (server && c.read_back == ReadBack::Server);
+        c.state == CopyState::Proven && c.row_intact && c.proven_at.is_some() && class
+    };
+    let places = |f: &FileEvidence| {
+        let mut seen = std::collections::HashSet::new();
+        for r in e.copy_roots.iter().filter(good_root) {
+            let rows: Vec<_> = f.copies.iter().filter(|c| c.root == r.id).collect();
+            if !rows.is_empty() && rows.into_iter().all(good_copy) {
+                seen.insert(if same_device { r.id.to_string() } else { r.disk.id.clone().unwrap() });
+            }
+        }
+        seen.len() >= policy.copies as usize
+    };
+    let good_file = |f: &FileEvidence| {
+        let rows = f.row_intact && f.copies.iter().all(|c| c.row_intact);
+        rows && !f.unstable && f.equal_reads >= reads && places(f)
+    };
+    let good_card = e.card.source_kind != SourceKind::Registered && e.card.listed_twice_equal;
+    good_card
+        && as_recorded(&e.card.presence)
+        && !e.files.is_empty()
+        && e.files.iter().all(good_file)
+        && !e.copy_roots.iter().any(differs)
+        && e.warnings.iter().all(|w| w.accepted.is_some())
+        && e.findings.iter().all(|f| f.kind == FindingKind::Extra)
+        && e.catalog_sound
+        && e.hold.is_none()
+        && !e.open_job
+}
+
+fn any_relaxed() -> impl Strategy<Value = Relaxed> {
+    prop::bool::weighted(0.2).prop_flat_map(|on| any::<[bool; 3]>().prop_map(move |r| r.map(|r| r && on))).prop_map(
+        |[same_device, accept_server, no_source_reread]| Relaxed { same_device, accept_server, no_source_reread },
+    )
+}
+
+/// Evidence with 2 to 4 copies, up to three harms, any relaxations: about half of it is safe.
+fn any_case() -> impl Strategy<Value = (Policy, Evidence)> {
+    let harms = prop::collection::vec((0..HARMS.len(), 0..5usize, 0..2usize), 0..4);
+    (1..4usize, 2..5usize, 2..4u32, any_relaxed(), any_relaxed(), harms).prop_map(
+        |(files, roots, copies, of_config, of_offload, harms)| {
+            let mut e = good(files, roots);
+            e.relaxed = of_offload;
+            e.warnings.push(warning("accepted", Some("seen")));
+            for (harm, file, copy) in harms {
+                // Enough must be left for the next harm to find its victim.
+                let Some(n) = e.files.len().checked_sub(1) else { break };
+                if e.copy_roots.len() >= 2 && e.files.iter().all(|f| f.copies.len() >= 2) {
+                    HARMS[harm].1(&mut e, file.min(n), copy);
+                }
+            }
+            (Policy { copies, relaxed: of_config }, e)
+        },
+    )
+}
+
+#[test]
+fn the_cases_that_are_tried_are_of_both_kinds() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let cases = (0..400).map(|_| any_case().new_tree(&mut runner).unwrap().current());
+    let safe = cases.filter(|(policy, e)| judge(policy, e, now()).safe()).count();
+    assert!((60..340).contains(&safe), "{safe} of 400 are safe");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_evidence_is_judged_by_the_rule((policy, e) in any_case()) {
+        let v = judge(&policy, &e, now());
+        prop_assert_eq!(v.safe(), rule(&policy, &e), "{:#?}", v.reasons());
+        prop_assert!(v.as_of() <= now());
+        if !v.safe() {
+            prop_assert_eq!(v.line(), format!("NOT SAFE: {}", v.reasons()[0]));
+        }
+    }
 }
 
 proptest! {

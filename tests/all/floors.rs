@@ -39,7 +39,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("seccompiler", &["media", CHILD]),
 ];
 /// Where threads may be started.
-const THREADS: &[&str] = &["offload", "verify", "media", "ingest", "daemon", "web", "cli"];
+const THREADS: &[&str] = &["offload", "verify", "media", "ingest", "daemon", "web", "cli", CHILD];
 /// What words never touch: the disk, the net, the clock, threads.
 const NOT_IN_WORDS: &[&str] = &[
     "std::fs",

@@ -1,5 +1,6 @@
 #![deny(unsafe_code)]
 pub mod card;
+pub mod catalog;
 pub mod clip;
 pub mod copy;
 pub mod digest;

@@ -45,6 +45,7 @@
 #![deny(unsafe_code)]
 pub mod card;
 
+pub mod catalog;
 pub mod clip;
 pub mod config;
 pub mod copy;
@@ -57,6 +58,7 @@ pub mod job;
 pub mod mhl;
 pub mod offload;
 pub mod notify;
+pub mod job;
 pub mod progress;
 pub mod query;
 pub mod read;

@@ -1,0 +1,445 @@
+//! Clips: a view on a card's files, what libav says of them, what people add, and how they look as JSON.
+
+use super::error::{CatalogError, Fault};
+use super::{Catalog, new_id, parsed, relpath, text_of};
+use crate::clip::{CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
+use crate::query::name_tokens;
+use crate::relpath::{RelPath, escape};
+use jiff::Timestamp;
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What the work on a clip needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClipRow {
+    pub id: ClipId,
+    pub card: CardId,
+    pub name: String,
+    pub files: Vec<(RelPath, Role)>,
+    pub media: MediaState,
+    pub media_note: Option<String>,
+}
+
+/// A clip with everything, as `find` and `show` print it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClipFull {
+    pub id: ClipId,
+    pub card: CardId,
+    pub name: String,
+    pub roll: String,
+    /// Make and model, else the letter of the roll.
+    pub camera: Option<String>,
+    pub reel: Option<String>,
+    pub start_tc: Option<String>,
+    pub end_tc: Option<String>,
+    pub tc_source: Option<String>,
+    pub start_frame: Option<i64>,
+    pub drop_frame: Option<bool>,
+    pub duration_frames: Option<i64>,
+    pub duration_ms: Option<i64>,
+    pub fps: Option<String>,
+    pub fps_num: Option<i64>,
+    pub fps_den: Option<i64>,
+    pub width: Option<i64>,
+    pub height: Option<i64>,
+    pub video_codec: Option<String>,
+    pub video_profile: Option<String>,
+    pub pixel_format: Option<String>,
+    pub bit_depth: Option<i64>,
+    pub primaries: Option<String>,
+    pub transfer: Option<String>,
+    pub matrix: Option<String>,
+    pub range: Option<String>,
+    pub rotation_deg: Option<i64>,
+    /// `[{codec, channels, sample_rate_hz}]`
+    pub audio: Value,
+    pub audio_channels: Option<i64>,
+    pub time_reference: Option<i64>,
+    pub container: Option<String>,
+    pub recorded_at: Option<String>,
+    pub files: Vec<RelPath>,
+    /// Absolute paths of the proven copies, the clip's files in order, one copy folder after the other.
+    pub copies: Vec<String>,
+    pub proxy: Option<String>,
+    pub proxies: Vec<ProxyFile>,
+    pub poster: Option<String>,
+    pub media: MediaState,
+    pub media_note: Option<String>,
+    pub rating: Option<i64>,
+    pub circled: bool,
+    pub scene: Option<String>,
+    pub take: Option<String>,
+    pub keywords: Vec<String>,
+    pub notes: String,
+    /// `[[key, value], ...]` of the container.
+    pub tags: Value,
+}
+
+/// What a person says of a clip; `None` leaves a value as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tag {
+    /// 0 to 5.
+    pub rating: Option<u8>,
+    pub circled: Option<bool>,
+    /// Replaces the note before.
+    pub note: Option<String>,
+    /// Added to those before.
+    pub keywords: Vec<String>,
+    pub scene: Option<String>,
+    pub take: Option<String>,
+}
+
+impl Catalog {
+    /// In the order of their names.
+    pub fn clips(&self, card: CardId) -> Result<Vec<ClipRow>, CatalogError> {
+        self.read(|c| {
+            let sql = "SELECT id, card_id, name, media, media_note FROM clip WHERE card_id = ?1 ORDER BY name";
+            let mut out = c.prepare(sql)?.query_map([card.to_string()], clip_row)?.collect::<Result<Vec<_>, _>>()?;
+            out.iter_mut().try_for_each(|clip| files_of(c, clip.id).map(|files| clip.files = files))?;
+            Ok(out)
+        })
+    }
+
+    pub fn set_metadata(
+        &mut self,
+        id: ClipId,
+        metadata: &ClipMetadata,
+        state: MediaState,
+        note: Option<&str>,
+    ) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            store_metadata(tx, id, metadata)?;
+            set_media(tx, id, state, note)?;
+            index(tx, id)
+        })
+    }
+
+    pub fn set_media(&mut self, id: ClipId, state: MediaState, note: Option<&str>) -> Result<(), CatalogError> {
+        self.write(|tx| set_media(tx, id, state, note))
+    }
+
+    /// One row a clip and preset; a later one replaces it.
+    pub fn set_proxy(&mut self, id: ClipId, proxy: &ProxyFile) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            tx.execute(
+                "INSERT INTO proxy (clip_id, preset, path, state, note) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (clip_id, preset) DO UPDATE SET path = ?3, state = ?4, note = ?5",
+                params![id.to_string(), proxy.preset, proxy.path, proxy.state.name(), proxy.note],
+            )?;
+            Ok(())
+        })
+    }
+
+    pub fn tag(&mut self, id: ClipId, tag: &Tag) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let sql = "SELECT keywords FROM clip WHERE id = ?1";
+            let known: Option<String> = tx.query_row(sql, [id.to_string()], |r| r.get(0)).optional()?;
+            let known = known.ok_or_else(|| Fault::Unknown(format!("clip {id}")))?;
+            let mut keywords: Vec<String> = serde_json::from_str(&known).unwrap_or_default();
+            keywords.extend(tag.keywords.iter().cloned());
+            keywords.sort();
+            keywords.dedup();
+            tx.execute(
+                "UPDATE clip SET rating = coalesce(?2, rating), circled = coalesce(?3, circled),
+                   notes = coalesce(?4, notes), scene = coalesce(?5, scene), take = coalesce(?6, take), keywords = ?7
+                 WHERE id = ?1",
+                params![
+                    id.to_string(),
+                    tag.rating,
+                    tag.circled,
+                    tag.note,
+                    tag.scene,
+                    tag.take,
+                    json!(keywords).to_string()
+                ],
+            )?;
+            index(tx, id)
+        })
+    }
+
+    /// By id, else by name (several cards may have it), else by a prefix of one id.
+    pub fn clip(&self, query: &str) -> Result<Vec<ClipFull>, CatalogError> {
+        self.read(|c| {
+            let ids = |sql: &str, value: &str| -> rusqlite::Result<Vec<ClipId>> {
+                c.prepare_cached(sql)?.query_map([value], |r| parsed(r, "id", ClipId::parse))?.collect()
+            };
+            let mut found = ids("SELECT id FROM clip WHERE id = ?1", &query.to_lowercase())?;
+            if found.is_empty() {
+                found = ids("SELECT id FROM clip WHERE name = ?1 ORDER BY rowid DESC", query)?;
+            }
+            if found.is_empty() && !query.is_empty() {
+                let sql = "SELECT id FROM clip WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2";
+                found = ids(sql, &query.to_lowercase())?;
+                found.truncate(if found.len() == 1 { 1 } else { 0 });
+            }
+            found.into_iter().map(|id| full(c, id)).collect()
+        })
+    }
+}
+
+/// Adds new clips, and new files to clips that are known by their name.
+pub(super) fn add(c: &Connection, card: CardId, roll: &str, clips: &[Clip], now: Timestamp) -> Result<(), Fault> {
+    let letter = camera_letter(roll);
+    let key = card.to_string();
+    for clip in clips {
+        let sql = "SELECT id FROM clip WHERE card_id = ?1 AND name = ?2";
+        let known =
+            c.prepare_cached(sql)?.query_row(params![key, clip.name], |r| parsed(r, "id", ClipId::parse)).optional()?;
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = ClipId(new_id(now));
+                c.prepare_cached(
+                    "INSERT INTO clip (id, card_id, name, roll, camera, camera_letter, tokens)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+                )?
+                .execute(params![
+                    id.to_string(),
+                    key,
+                    clip.name,
+                    roll,
+                    letter,
+                    tokens(&clip.name, clip.files.iter().map(|f| &f.0), &[])
+                ])?;
+                id
+            }
+        };
+        let old: Vec<RelPath> = match known {
+            Some(id) => files_of(c, id)?.into_iter().map(|f| f.0).collect(),
+            None => Vec::new(),
+        };
+        let mut ord = old.len();
+        for (path, role) in clip.files.iter().filter(|(p, _)| !old.contains(p)) {
+            c.prepare_cached(
+                "INSERT INTO clip_file (clip_id, ord, card_id, relpath, role) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![id.to_string(), ord as i64, key, path.as_bytes(), role.name()])?;
+            ord += 1;
+        }
+        if known.is_some() && ord > old.len() {
+            // What was read of it before was of fewer files.
+            set_media(c, id, MediaState::Pending, None)?;
+            index(c, id)?;
+        }
+    }
+    Ok(())
+}
+
+/// `A` of `A001`; empty where a roll is named otherwise.
+fn camera_letter(roll: &str) -> String {
+    match roll.as_bytes() {
+        [letter, next, ..] if letter.is_ascii_alphabetic() && !next.is_ascii_alphabetic() => {
+            char::from(letter.to_ascii_uppercase()).to_string()
+        }
+        _ => String::new(),
+    }
+}
+
+/// Words to be found by, of the name, the files' paths and what else is known.
+fn tokens<'a>(name: &str, files: impl Iterator<Item = &'a RelPath>, extra: &[&str]) -> String {
+    let paths: Vec<String> = files.map(|f| f.text().into_owned()).collect();
+    let texts: Vec<&str> =
+        [name].into_iter().chain(paths.iter().map(String::as_str)).chain(extra.iter().copied()).collect();
+    name_tokens(&texts.join(" "))
+}
+
+/// Brings the search words up to date with all that the row holds.
+fn index(c: &Connection, id: ClipId) -> Result<(), Fault> {
+    let files: Vec<RelPath> = files_of(c, id)?.into_iter().map(|f| f.0).collect();
+    let sql = "SELECT name, reel, video_codec, container, scene, take, keywords, tags FROM clip WHERE id = ?1";
+    let words = c.prepare_cached(sql)?.query_row([id.to_string()], |r| {
+        let name: String = r.get(0)?;
+        let mut extra: Vec<String> = Vec::new();
+        for i in 1..7 {
+            extra.extend(r.get::<_, Option<String>>(i)?);
+        }
+        let tags: Vec<(String, String)> = serde_json::from_str(&r.get::<_, String>(7)?).unwrap_or_default();
+        extra.extend(tags.into_iter().map(|(_, value)| value.chars().take(200).collect()));
+        let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
+        Ok(tokens(&name, files.iter(), &extra))
+    })?;
+    c.prepare_cached("UPDATE clip SET tokens = ?2 WHERE id = ?1")?.execute(params![id.to_string(), words])?;
+    Ok(())
+}
+
+fn set_media(c: &Connection, id: ClipId, state: MediaState, note: Option<&str>) -> Result<(), Fault> {
+    let sql = "UPDATE clip SET media = ?2, media_note = ?3 WHERE id = ?1";
+    match c.prepare_cached(sql)?.execute(params![id.to_string(), state.name(), note])? {
+        0 => Err(Fault::Unknown(format!("clip {id}"))),
+        _ => Ok(()),
+    }
+}
+
+fn store_metadata(c: &Connection, id: ClipId, m: &ClipMetadata) -> Result<(), Fault> {
+    let video = m.video.clone().unwrap_or_default();
+    let has_video = m.video.as_ref();
+    let rate = video.rate.or(m.start_tc.map(|t| t.rate).filter(|_| has_video.is_some()));
+    let large = |n: Option<u64>| n.map(super::int);
+    let channels: u32 = m.audio.iter().map(|a| u32::from(a.channels)).sum();
+    let audio: Vec<Value> = m
+        .audio
+        .iter()
+        .map(|a| json!({"codec": a.codec, "channels": a.channels, "sample_rate_hz": a.sample_rate_hz}))
+        .collect();
+    let camera = match (m.camera_make.as_deref(), m.camera_model.as_deref()) {
+        (Some(make), Some(model)) if model.to_lowercase().starts_with(&make.to_lowercase()) => Some(model.to_owned()),
+        (Some(make), Some(model)) => Some(format!("{make} {model}")),
+        (make, model) => make.or(model).map(str::to_owned),
+    };
+    let values: Vec<(&str, Box<dyn ToSql>)> = vec![
+        ("container", Box::new(m.container.clone())),
+        ("video_codec", Box::new(has_video.map(|v| v.codec.clone()))),
+        ("video_profile", Box::new(video.profile)),
+        ("width", Box::new(has_video.map(|v| v.width))),
+        ("height", Box::new(has_video.map(|v| v.height))),
+        ("fps", Box::new(rate.map(|r| r.text()))),
+        ("fps_num", Box::new(rate.map(|r| r.num()))),
+        ("fps_den", Box::new(rate.map(|r| r.den()))),
+        ("average_fps_num", Box::new(video.average_rate.map(|r| r.num()))),
+        ("average_fps_den", Box::new(video.average_rate.map(|r| r.den()))),
+        ("pixel_format", Box::new(video.pixel_format)),
+        ("bit_depth", Box::new(video.bit_depth)),
+        ("primaries", Box::new(video.primaries)),
+        ("transfer", Box::new(video.transfer)),
+        ("matrix", Box::new(video.matrix)),
+        ("range", Box::new(video.range)),
+        ("rotation_deg", Box::new(has_video.map(|v| v.rotation_deg))),
+        ("pixel_aspect_num", Box::new(video.pixel_aspect.map(|a| a.0))),
+        ("pixel_aspect_den", Box::new(video.pixel_aspect.map(|a| a.1))),
+        ("audio", Box::new(Value::from(audio).to_string())),
+        ("audio_channels", Box::new((!m.audio.is_empty()).then_some(channels))),
+        ("start_tc", Box::new(m.start_tc.map(|t| t.to_string()))),
+        ("start_frame", Box::new(m.start_tc.map(|t| t.frame))),
+        ("tc_drop", Box::new(m.start_tc.map(|t| t.drop))),
+        ("tc_source", Box::new(m.tc_source.clone())),
+        ("end_tc", Box::new(m.end_tc().map(|t| t.to_string()))),
+        ("duration_frames", Box::new(large(m.duration_frames))),
+        ("duration_ms", Box::new(large(m.duration_ms))),
+        ("time_reference", Box::new(large(m.time_reference))),
+        ("reel", Box::new(m.reel.clone())),
+        ("camera_make", Box::new(m.camera_make.clone())),
+        ("camera_model", Box::new(m.camera_model.clone())),
+        ("recorded_at", Box::new(m.recorded_at.map(text_of))),
+        ("tags", Box::new(json!(m.tags).to_string())),
+    ];
+    let set: Vec<String> = values.iter().enumerate().map(|(i, (name, _))| format!("{name} = ?{}", i + 3)).collect();
+    let sql = format!("UPDATE clip SET camera = coalesce(?2, camera_letter), {} WHERE id = ?1", set.join(", "));
+    let id = id.to_string();
+    let mut all: Vec<&dyn ToSql> = vec![&id, &camera];
+    all.extend(values.iter().map(|(_, value)| &**value));
+    c.prepare_cached(&sql)?.execute(&all[..])?;
+    Ok(())
+}
+
+fn files_of(c: &Connection, id: ClipId) -> Result<Vec<(RelPath, Role)>, Fault> {
+    let sql = "SELECT relpath, role FROM clip_file WHERE clip_id = ?1 ORDER BY ord";
+    let read = |r: &Row<'_>| Ok((relpath(r, "relpath")?, parsed(r, "role", Role::from_name)?));
+    Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
+}
+
+fn clip_row(r: &Row<'_>) -> rusqlite::Result<ClipRow> {
+    Ok(ClipRow {
+        id: parsed(r, "id", ClipId::parse)?,
+        card: parsed(r, "card_id", CardId::parse)?,
+        name: r.get("name")?,
+        files: Vec::new(),
+        media: parsed(r, "media", MediaState::from_name)?,
+        media_note: r.get("media_note")?,
+    })
+}
+
+/// Absolute paths of proven copies, where each volume was last mounted.
+fn copies_of(c: &Connection, id: ClipId) -> Result<Vec<String>, Fault> {
+    let sql = "SELECT v.last_mount, r.root, y.relpath FROM clip_file x
+               JOIN copy y ON y.card_id = x.card_id AND y.relpath = x.relpath AND y.state = 'proven'
+               JOIN copy_root r ON r.id = y.copy_root_id AND r.retired_at IS NULL
+               JOIN volume v ON v.id = r.volume_id
+               WHERE x.clip_id = ?1 ORDER BY r.seq, x.ord";
+    let read = |r: &Row<'_>| {
+        let mount: Vec<u8> = r.get("last_mount")?;
+        let below = relpath(r, "root")?.join_rel(&relpath(r, "relpath")?);
+        let path = below.under(Path::new(OsStr::from_bytes(&mount)));
+        Ok(escape(path.as_os_str().as_bytes()).into_owned())
+    };
+    Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
+}
+
+fn proxies_of(c: &Connection, id: ClipId) -> Result<Vec<ProxyFile>, Fault> {
+    let sql = "SELECT preset, path, state, note FROM proxy WHERE clip_id = ?1 ORDER BY preset";
+    let read = |r: &Row<'_>| {
+        Ok(ProxyFile {
+            preset: r.get("preset")?,
+            path: r.get("path")?,
+            state: parsed(r, "state", MediaState::from_name)?,
+            note: r.get("note")?,
+        })
+    };
+    Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn full(c: &Connection, id: ClipId) -> Result<ClipFull, Fault> {
+    let (files, copies, proxies) = (files_of(c, id)?, copies_of(c, id)?, proxies_of(c, id)?);
+    let made = |preset: &str| {
+        let ready = proxies.iter().find(|p| p.preset == preset && p.state == MediaState::Ok);
+        ready.and_then(|p| p.path.clone())
+    };
+    let (proxy, poster) = (made("web"), made("poster"));
+    let mut statement = c.prepare_cached("SELECT * FROM clip WHERE id = ?1")?;
+    let row = statement.query_row([id.to_string()], |r| {
+        let list = |column: &str| Ok::<_, rusqlite::Error>(serde_json::from_str(&r.get::<_, String>(column)?).ok());
+        Ok(ClipFull {
+            id,
+            card: parsed(r, "card_id", CardId::parse)?,
+            name: r.get("name")?,
+            roll: r.get("roll")?,
+            camera: r.get::<_, Option<String>>("camera")?.filter(|t| !t.is_empty()),
+            reel: r.get("reel")?,
+            start_tc: r.get("start_tc")?,
+            end_tc: r.get("end_tc")?,
+            tc_source: r.get("tc_source")?,
+            start_frame: r.get("start_frame")?,
+            drop_frame: r.get("tc_drop")?,
+            duration_frames: r.get("duration_frames")?,
+            duration_ms: r.get("duration_ms")?,
+            fps: r.get("fps")?,
+            fps_num: r.get("fps_num")?,
+            fps_den: r.get("fps_den")?,
+            width: r.get("width")?,
+            height: r.get("height")?,
+            video_codec: r.get("video_codec")?,
+            video_profile: r.get("video_profile")?,
+            pixel_format: r.get("pixel_format")?,
+            bit_depth: r.get("bit_depth")?,
+            primaries: r.get("primaries")?,
+            transfer: r.get("transfer")?,
+            matrix: r.get("matrix")?,
+            range: r.get("range")?,
+            rotation_deg: r.get("rotation_deg")?,
+            audio: list("audio")?.unwrap_or_default(),
+            audio_channels: r.get("audio_channels")?,
+            time_reference: r.get("time_reference")?,
+            container: r.get("container")?,
+            recorded_at: r.get("recorded_at")?,
+            files: Vec::new(),
+            copies: Vec::new(),
+            proxy,
+            proxies: Vec::new(),
+            poster,
+            media: parsed(r, "media", MediaState::from_name)?,
+            media_note: r.get("media_note")?,
+            rating: r.get("rating")?,
+            circled: r.get("circled")?,
+            scene: r.get("scene")?,
+            take: r.get("take")?,
+            keywords: serde_json::from_str(&r.get::<_, String>("keywords")?).unwrap_or_default(),
+            notes: r.get("notes")?,
+            tags: list("tags")?.unwrap_or_default(),
+        })
+    })?;
+    Ok(ClipFull { files: files.into_iter().map(|f| f.0).collect(), copies, proxies, ..row })
+}

@@ -1,0 +1,207 @@
+//! Jobs: the step still to do for a card, and the log of what happened. There is no stored "running": who works on a
+//! job is its lock, so a crash leaves no row to repair.
+
+use super::error::{CatalogError, Fault};
+use super::{Catalog, maybe_time, new_id, parsed, places, text_of, time};
+use crate::clip::{CardId, JobId};
+use crate::job::{Hold, Step};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    pub id: JobId,
+    pub card: CardId,
+    pub step: Step,
+    pub hold: Option<Hold>,
+    pub hold_note: Option<String>,
+    /// Runs of this step that ended with a passing fault.
+    pub attempts: u32,
+    /// Not before this time.
+    pub next_at: Option<Timestamp>,
+    /// What was asked for, as JSON of the story that started it.
+    pub request: String,
+    pub started_at: Timestamp,
+    pub done_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRow {
+    pub seq: u64,
+    pub job: Option<JobId>,
+    pub at: Timestamp,
+    pub text: String,
+}
+
+impl Catalog {
+    pub fn open_job(&self, card: CardId) -> Result<Option<JobRow>, CatalogError> {
+        self.read(|c| open(c, card))
+    }
+
+    /// The open job of the card if there is one, as it is; else a new one that begins with `Settle`.
+    pub fn start_job(&mut self, card: CardId, request_json: &str, now: Timestamp) -> Result<JobId, CatalogError> {
+        self.write(|tx| {
+            if let Some(known) = open(tx, card)? {
+                return Ok(known.id);
+            }
+            let id = JobId(new_id(now));
+            tx.execute(
+                "INSERT INTO job (id, card_id, step, request, started_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![id.to_string(), card.to_string(), Step::Settle.name(), request_json, text_of(now)],
+            )?;
+            log(tx, Some(card), Some(id), "job started", now)?;
+            Ok(id)
+        })
+    }
+
+    /// An offload that was asked for again with other destinations goes on with the same job.
+    pub fn set_request(&mut self, id: JobId, request_json: &str) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let sql = "UPDATE job SET request = ?2 WHERE id = ?1 AND done_at IS NULL";
+            expect_one(tx.execute(sql, params![id.to_string(), request_json])?, id)
+        })
+    }
+
+    /// Moves a job that is still at `from`; if it is not, somebody else moved it and this is an error. The log line
+    /// is in the same transaction.
+    pub fn advance(
+        &mut self,
+        id: JobId,
+        from: Step,
+        to: Step,
+        hold: Option<(Hold, String)>,
+        next_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let (name, note) = (hold.as_ref().map(|h| h.0.name()), hold.as_ref().map(|h| h.1.as_str()));
+            let changed = tx.execute(
+                "UPDATE job SET step = ?3, hold = ?4, hold_note = ?5, next_at = ?6,
+                   attempts = CASE WHEN ?2 <> ?3 THEN 0 WHEN ?6 IS NOT NULL THEN attempts + 1 ELSE attempts END
+                 WHERE id = ?1 AND step = ?2 AND done_at IS NULL",
+                params![id.to_string(), from.name(), to.name(), name, note, next_at.map(text_of)],
+            )?;
+            if changed != 1 {
+                let from = from.name();
+                return Err(Fault::Refused(format!("job {id} is not open at step {from}: another process moved it")));
+            }
+            let mut text = if from == to { to.name().to_owned() } else { format!("{} -> {}", from.name(), to.name()) };
+            if let Some((hold, note)) = &hold {
+                text.push_str(&format!(", hold {}: {note}", hold.name()));
+            }
+            if let Some(at) = next_at {
+                text.push_str(&format!(", again at {}", text_of(at)));
+            }
+            log(tx, card_of(tx, id)?, Some(id), &text, now)
+        })
+    }
+
+    pub fn finish_job(&mut self, id: JobId, now: Timestamp) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let sql = "UPDATE job SET step = 'done', hold = NULL, hold_note = NULL, next_at = NULL, done_at = ?2
+                       WHERE id = ?1 AND done_at IS NULL";
+            expect_one(tx.execute(sql, params![id.to_string(), text_of(now)])?, id)?;
+            log(tx, card_of(tx, id)?, Some(id), "job done", now)
+        })
+    }
+
+    /// Open jobs first, then the newest.
+    pub fn jobs(&self) -> Result<Vec<JobRow>, CatalogError> {
+        self.read(|c| {
+            let mut statement = c.prepare("SELECT * FROM job ORDER BY done_at IS NOT NULL, seq DESC")?;
+            Ok(statement.query_map([], job_row)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// A person says that the cause is gone: the holds of the job and of its card's copies end.
+    pub fn retry_job(&mut self, id: JobId, now: Timestamp) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let sql = "UPDATE job SET hold = NULL, hold_note = NULL, next_at = NULL, attempts = 0
+                       WHERE id = ?1 AND done_at IS NULL";
+            expect_one(tx.execute(sql, params![id.to_string()])?, id)?;
+            let card = card_of(tx, id)?;
+            if let Some(card) = card {
+                let tail = "WHERE card_id = ?1 AND hold IS NOT NULL";
+                for root in places::copy_roots(tx, tail, params![card.to_string()])? {
+                    places::change(tx, root.id, "hold = NULL, hold_note = NULL", &[])?;
+                }
+            }
+            log(tx, card, Some(id), "retried by a person", now)
+        })
+    }
+
+    /// The job waits until it is retried; what it recorded stays.
+    pub fn cancel_job(&mut self, id: JobId, now: Timestamp) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let sql = "UPDATE job SET hold = ?2, hold_note = ?3, next_at = NULL WHERE id = ?1 AND done_at IS NULL";
+            let hold = Hold::Cancelled;
+            expect_one(tx.execute(sql, params![id.to_string(), hold.name(), hold.text()])?, id)?;
+            log(tx, card_of(tx, id)?, Some(id), "cancelled by a person", now)
+        })
+    }
+
+    pub fn log(&mut self, card: CardId, job: Option<JobId>, text: &str, now: Timestamp) -> Result<(), CatalogError> {
+        self.write(|tx| log(tx, Some(card), job, text, now))
+    }
+
+    /// The custody log of a card, in the order of the events, whatever the clock said.
+    pub fn job_log(&self, card: CardId) -> Result<Vec<LogRow>, CatalogError> {
+        self.read(|c| {
+            let mut statement = c.prepare("SELECT * FROM job_log WHERE card_id = ?1 ORDER BY seq")?;
+            let read = |r: &Row<'_>| {
+                let job: Option<String> = r.get("job_id")?;
+                Ok(LogRow {
+                    seq: super::natural(r, "seq")?,
+                    job: job.and_then(|j| JobId::parse(&j)),
+                    at: time(r, "at")?,
+                    text: r.get("text")?,
+                })
+            };
+            Ok(statement.query_map([card.to_string()], read)?.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+fn expect_one(changed: usize, id: JobId) -> Result<(), Fault> {
+    if changed == 1 { Ok(()) } else { Err(Fault::Unknown(format!("open job {id}"))) }
+}
+
+fn card_of(c: &Connection, id: JobId) -> Result<Option<CardId>, Fault> {
+    let sql = "SELECT card_id FROM job WHERE id = ?1";
+    Ok(c.query_row(sql, [id.to_string()], |r| parsed(r, "card_id", CardId::parse)).optional()?)
+}
+
+pub(super) fn log(
+    c: &Connection,
+    card: Option<CardId>,
+    job: Option<JobId>,
+    text: &str,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let (card, job) = (card.map(|c| c.to_string()), job.map(|j| j.to_string()));
+    let sql = "INSERT INTO job_log (job_id, card_id, at, text) VALUES (?1, ?2, ?3, ?4)";
+    c.prepare_cached(sql)?.execute(params![job, card, text_of(now), text])?;
+    Ok(())
+}
+
+pub(super) fn open(c: &Connection, card: CardId) -> Result<Option<JobRow>, Fault> {
+    let sql = "SELECT * FROM job WHERE card_id = ?1 AND done_at IS NULL";
+    Ok(c.prepare_cached(sql)?.query_row([card.to_string()], job_row).optional()?)
+}
+
+fn job_row(r: &Row<'_>) -> rusqlite::Result<JobRow> {
+    let hold: Option<String> = r.get("hold")?;
+    Ok(JobRow {
+        id: parsed(r, "id", JobId::parse)?,
+        card: parsed(r, "card_id", CardId::parse)?,
+        step: parsed(r, "step", Step::from_name)?,
+        // A hold of a word that this program does not know is a hold all the same.
+        hold: hold.map(|h| Hold::from_name(&h).unwrap_or(Hold::GaveUp)),
+        hold_note: r.get("hold_note")?,
+        attempts: r.get("attempts")?,
+        next_at: maybe_time(r, "next_at")?,
+        request: r.get("request")?,
+        started_at: time(r, "started_at")?,
+        done_at: maybe_time(r, "done_at")?,
+    })
+}

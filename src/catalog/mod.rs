@@ -1,0 +1,150 @@
+//! **Owns** the SQLite catalog: observations, proofs, jobs and clips of one station, and all SQL.
+//! **Never** decides what is safe, touches footage, or keeps a transaction open across other work.
+//! **Flow** `Catalog::open` migrates and checks; each write is one IMMEDIATE transaction, durable when it returns.
+//! **Tests** beside each file; what must hold across files is in `tests.rs`.
+
+mod audit;
+mod cards;
+mod clips;
+mod error;
+mod evidence;
+mod findings;
+mod jobs;
+mod places;
+mod record;
+mod rowsum;
+mod schema;
+mod search;
+#[cfg(test)]
+mod tests;
+mod warnings;
+
+pub use audit::{SqlRows, sql};
+pub use cards::{CardRow, NewCard};
+pub use clips::{ClipFull, ClipRow, Tag};
+pub use error::CatalogError;
+pub use jobs::{JobRow, LogRow};
+pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
+pub use record::{CopyRow, DueFilter, DueRow, FileRow, Proof};
+pub use search::{Found, asks_safe};
+
+use crate::evidence::{Disk, Presence};
+use crate::relpath::RelPath;
+use error::Fault;
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use std::path::{Path, PathBuf};
+
+/// One station's catalog. A `Catalog` is one connection: give each thread its own.
+#[derive(Debug)]
+pub struct Catalog {
+    conn: Connection,
+    path: PathBuf,
+    read_only: bool,
+}
+
+impl Catalog {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Rises with every write. A lower number than one that was seen elsewhere: this catalog was rolled back.
+    pub fn sequence(&self) -> Result<u64, CatalogError> {
+        self.read(|c| Ok(c.query_row("SELECT sequence FROM station", [], |r| r.get::<_, i64>(0))? as u64))
+    }
+
+    /// Names this catalog, in evidence files beside copies.
+    pub fn station_id(&self) -> Result<String, CatalogError> {
+        self.read(|c| Ok(c.query_row("SELECT id FROM station", [], |r| r.get(0))?))
+    }
+
+    /// One IMMEDIATE transaction: all of `work`, or nothing.
+    fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T, CatalogError> {
+        if self.read_only {
+            return Err(Fault::Refused("it is open for reading only".into()).at(&self.path));
+        }
+        let done = (|| {
+            let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            tx.prepare_cached("UPDATE station SET sequence = sequence + 1")?.execute([])?;
+            let out = work(&tx)?;
+            tx.commit()?;
+            Ok(out)
+        })();
+        done.map_err(|fault: Fault| {
+            let error = fault.at(&self.path);
+            // After a failed write or sync nothing that this connection holds in memory can be relied on.
+            if matches!(error, CatalogError::Io { .. })
+                && let Ok(fresh) = schema::connect(&self.path)
+            {
+                self.conn = fresh;
+            }
+            error
+        })
+    }
+
+    /// One snapshot for all of `work`.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, CatalogError> {
+        let done = || {
+            let tx = self.conn.unchecked_transaction()?;
+            work(&tx)
+        };
+        done().map_err(|fault: Fault| fault.at(&self.path))
+    }
+}
+
+/// A new id that sorts by `now`; random beyond that.
+fn new_id(now: Timestamp) -> uuid::Uuid {
+    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+    let nanos = now.subsec_nanosecond().unsigned_abs();
+    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
+}
+
+/// Always three digits of a second: only so is text order time order.
+fn text_of(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn bad(row: &Row<'_>, column: &str, kind: Type) -> rusqlite::Error {
+    let index = row.as_ref().column_index(column).unwrap_or(0);
+    rusqlite::Error::FromSqlConversionFailure(index, kind, format!("no value that column {column} may hold").into())
+}
+
+fn parsed<T>(row: &Row<'_>, column: &str, read: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str().map_err(|_| bad(row, column, Type::Text))?;
+    read(text).ok_or_else(|| bad(row, column, Type::Text))
+}
+
+fn relpath(row: &Row<'_>, column: &str) -> rusqlite::Result<RelPath> {
+    let bytes = row.get_ref(column)?.as_blob().map_err(|_| bad(row, column, Type::Blob))?;
+    RelPath::new(bytes).map_err(|_| bad(row, column, Type::Blob))
+}
+
+fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+    parsed(row, column, |t| t.parse().ok())
+}
+
+fn maybe_time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    if row.get_ref(column)? == rusqlite::types::ValueRef::Null { Ok(None) } else { time(row, column).map(Some) }
+}
+
+fn natural(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|_| bad(row, column, Type::Integer))
+}
+
+fn disk(row: &Row<'_>) -> rusqlite::Result<Disk> {
+    Ok(Disk { id: row.get("disk_id")?, text: row.get("disk_text")? })
+}
+
+/// The stored last observation of a card or a copy's folder.
+fn presence(at: Option<Timestamp>, as_recorded: bool, note: Option<&str>) -> Presence {
+    match at {
+        None => Presence::Never,
+        Some(at) if as_recorded => Presence::AsRecorded { at, here_now: false },
+        Some(at) => Presence::Differs { at, what: note.unwrap_or("not as recorded").lines().map(Into::into).collect() },
+    }
+}

@@ -1,0 +1,534 @@
+//! Evidence as it comes in: intents of a job, proofs of a patrol, and the rows they make.
+//!
+//! A row whose checksum fails is never built upon: a change that replaces all of its evidence heals it, any other
+//! leaves it broken.
+
+use super::error::{CatalogError, Fault};
+use super::rowsum::{COPY, FILE};
+use super::{Catalog, cards, findings, int, jobs, natural, parsed, places, relpath, text_of, time, warnings};
+use crate::clip::{CardFile, CardId, CopyRootId, JobId, VolumeId, Warning};
+use crate::copy::{CopyState, FileRecord, ReadBack};
+use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
+use crate::finding::Finding;
+use crate::progress::Intent;
+use crate::relpath::RelPath;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyRow {
+    pub relpath: RelPath,
+    pub state: CopyState,
+    pub job: JobId,
+    pub temp: Option<RelPath>,
+    pub size_bytes: Option<u64>,
+    pub mtime_ns: Option<i64>,
+    pub read_back: Option<ReadBack>,
+    pub proven_at: Option<Timestamp>,
+    /// Of the bytes that were proven.
+    pub blake3: Option<[u8; 32]>,
+    pub note: Option<String>,
+    pub row_intact: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRow {
+    pub file: CardFile,
+    /// `None` before the first full read, and when the row cannot be relied on.
+    pub digests: Option<Digests>,
+    pub blocks: BlockDigests,
+    pub equal_reads: u32,
+    pub unstable: bool,
+    pub row_intact: bool,
+}
+
+/// What a later verification saw of a good copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    pub size_bytes: u64,
+    pub mtime_ns: i64,
+    pub read_back: ReadBack,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DueFilter {
+    pub roll: Option<String>,
+    pub volume: Option<VolumeId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueRow {
+    pub card: CardId,
+    pub copy_root: CopyRootId,
+    pub relpath: RelPath,
+    pub state: CopyState,
+    /// Of the last check that found it equal; `None` for a copy that never was.
+    pub proven_at: Option<Timestamp>,
+    pub size_bytes: u64,
+}
+
+impl Catalog {
+    /// The intent commit: before the first byte, each temp file gets its owner. Proven rows stay as they are.
+    pub fn plan_copies(&mut self, job: JobId, copies: &[(CopyRootId, RelPath, RelPath)]) -> Result<(), CatalogError> {
+        self.write(|tx| copies.iter().try_for_each(|(root, path, temp)| plan(tx, job, *root, path, temp, false)))
+    }
+
+    /// As `plan_copies`, and proven rows are planned again: their bytes are to be written anew.
+    pub fn replan(&mut self, job: JobId, copies: &[(CopyRootId, RelPath, RelPath)]) -> Result<(), CatalogError> {
+        self.write(|tx| copies.iter().try_for_each(|(root, path, temp)| plan(tx, job, *root, path, temp, true)))
+    }
+
+    /// Every temp file that some row still owns: (copy folder, file, temp).
+    pub fn planned_temps(&self, card: CardId) -> Result<Vec<(CopyRootId, RelPath, RelPath)>, CatalogError> {
+        self.read(|c| {
+            let sql = "SELECT copy_root_id, relpath, temp FROM copy WHERE card_id = ?1 AND temp IS NOT NULL";
+            let read = |r: &Row<'_>| {
+                Ok((parsed(r, "copy_root_id", CopyRootId::parse)?, relpath(r, "relpath")?, relpath(r, "temp")?))
+            };
+            Ok(c.prepare(sql)?.query_map([card.to_string()], read)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// All of the batch, durable, or none of it.
+    pub fn apply(&mut self, card: CardId, intents: &[Intent], now: Timestamp) -> Result<(), CatalogError> {
+        self.write(|tx| intents.iter().try_for_each(|intent| apply(tx, card, intent, now)))
+    }
+
+    /// The copies in one folder, in byte order of the paths.
+    pub fn copies(&self, root: CopyRootId) -> Result<Vec<CopyRow>, CatalogError> {
+        self.read(|c| {
+            let sql = format!("{} WHERE copy_root_id = ?1 ORDER BY relpath", COPY.select);
+            Ok(c.prepare_cached(&sql)?.query_map([root.to_string()], copy_row)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    pub fn copy(&self, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, CatalogError> {
+        self.read(|c| copy(c, root, relpath))
+    }
+
+    /// With the block digests: 32 bytes for each MiB of the card. [`Catalog::each_file_record`] holds one at a time.
+    pub fn file_records(&self, card: CardId) -> Result<Vec<FileRow>, CatalogError> {
+        let mut out = Vec::new();
+        self.each_file_record(card, |row| out.push(row))?;
+        Ok(out)
+    }
+
+    /// In byte order of the paths.
+    pub fn each_file_record(&self, card: CardId, mut see: impl FnMut(FileRow)) -> Result<(), CatalogError> {
+        self.read(|c| {
+            let sql = format!("{} WHERE card_id = ?1 ORDER BY relpath", FILE.select);
+            let mut statement = c.prepare_cached(&sql)?;
+            let mut rows = statement.query([card.to_string()])?;
+            while let Some(r) = rows.next()? {
+                see(with_blocks(c, card, r)?);
+            }
+            Ok(())
+        })
+    }
+
+    pub fn file_record(&self, card: CardId, relpath: &RelPath) -> Result<Option<FileRow>, CatalogError> {
+        self.read(|c| {
+            let sql = format!("{} WHERE card_id = ?1 AND relpath = ?2", FILE.select);
+            let mut statement = c.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![card.to_string(), relpath.as_bytes()])?;
+            rows.next()?.map(|r| with_blocks(c, card, r)).transpose()
+        })
+    }
+
+    /// Without the block digests, for lists.
+    pub fn file_digests(&self, card: CardId) -> Result<Vec<FileRow>, CatalogError> {
+        self.read(|c| files(c, card))
+    }
+
+    /// Two reads out of three agreed: their values replace the first read's, and the warning stays until a person
+    /// accepts it. Copies that were proven for other bytes are failed.
+    pub fn settle_unstable(
+        &mut self,
+        card: CardId,
+        record: &FileRecord,
+        warning: &Warning,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            store_read(tx, card, record, 2, false, now)?;
+            warnings::raise(tx, card, warning, now)?;
+            let sql = "SELECT copy_root_id FROM copy
+                       WHERE card_id = ?1 AND relpath = ?2 AND state = 'proven' AND blake3 <> ?3";
+            let values = params![card.to_string(), record.file.relpath.as_bytes(), &record.digests.blake3[..]];
+            let others: Vec<CopyRootId> = tx
+                .prepare(sql)?
+                .query_map(values, |r| parsed(r, "copy_root_id", CopyRootId::parse))?
+                .collect::<Result<_, _>>()?;
+            for root in others {
+                fail(tx, card, root, &record.file.relpath, CopyState::Failed, "holds bytes of an unstable read")?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A verification found the copy bad: state and finding in one transaction.
+    pub fn mark_failed(
+        &mut self,
+        root: CopyRootId,
+        relpath: &RelPath,
+        finding: &Finding,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let card = card_of(tx, root)?;
+            fail(tx, card, root, relpath, CopyState::Failed, &finding.note)?;
+            findings::add(tx, card, Some(root), finding, now)
+        })
+    }
+
+    /// Read again and equal: a new date, and its findings are cleared. A check weaker than the proof on record proves
+    /// less than that one: it is noted as seen, and class and date of the proof stay.
+    pub fn mark_proven(
+        &mut self,
+        root: CopyRootId,
+        relpath: &RelPath,
+        proof: Proof,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let card = card_of(tx, root)?;
+            let old = copy(tx, root, relpath)?;
+            let old = old.ok_or_else(|| Fault::Unknown(format!("copy of \"{relpath}\" in folder {root}")))?;
+            let stronger = old.state == CopyState::Proven && old.row_intact && old.read_back > Some(proof.read_back);
+            if stronger && old.blake3 == Some(file_blake3(tx, card, relpath)?) {
+                let key = root.to_string();
+                let values = params![text_of(now), int(proof.size_bytes), proof.mtime_ns];
+                let set = "checked_at = ?3, size_bytes = ?4, mtime_ns = ?5";
+                COPY.change(tx, [&key, &relpath.as_bytes()], set, values)?;
+            } else {
+                prove(tx, card, root, relpath, old.job, proof, now)?;
+            }
+            findings::clear(tx, root, relpath, now)
+        })
+    }
+
+    /// Copies to prove again, the oldest check first and the failed ones last; with `before`, only those last checked
+    /// before it, and the failed ones.
+    pub fn due(
+        &self,
+        limit: usize,
+        before: Option<Timestamp>,
+        filter: &DueFilter,
+    ) -> Result<Vec<DueRow>, CatalogError> {
+        self.read(|c| {
+            let sql = "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at, f.size_bytes
+                       FROM copy y JOIN copy_root r ON r.id = y.copy_root_id JOIN card c ON c.id = y.card_id
+                       JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
+                       WHERE y.state IN ('proven', 'failed') AND r.retired_at IS NULL
+                         AND (?2 IS NULL OR y.state = 'failed' OR y.checked_at < ?2)
+                         AND (?3 IS NULL OR c.roll = ?3) AND (?4 IS NULL OR r.volume_id = ?4)
+                       ORDER BY y.state = 'failed', y.checked_at, y.copy_root_id, y.relpath LIMIT ?1";
+            let (before, volume) = (before.map(text_of), filter.volume.map(|v| v.to_string()));
+            let read = |r: &Row<'_>| {
+                Ok(DueRow {
+                    card: parsed(r, "card_id", CardId::parse)?,
+                    copy_root: parsed(r, "copy_root_id", CopyRootId::parse)?,
+                    relpath: relpath(r, "relpath")?,
+                    state: parsed(r, "state", CopyState::from_name)?,
+                    proven_at: super::maybe_time(r, "checked_at")?,
+                    size_bytes: natural(r, "size_bytes")?,
+                })
+            };
+            let values = params![int(limit as u64), before, filter.roll, volume];
+            Ok(c.prepare_cached(sql)?.query_map(values, read)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Of all copies that count; `None` when nothing is proven.
+    pub fn oldest_proof(&self) -> Result<Option<Timestamp>, CatalogError> {
+        self.read(|c| {
+            let sql = "SELECT y.proven_at AS at FROM copy y JOIN copy_root r ON r.id = y.copy_root_id
+                       WHERE y.state = 'proven' AND r.retired_at IS NULL ORDER BY y.proven_at LIMIT 1";
+            Ok(c.query_row(sql, [], |r| time(r, "at")).optional()?)
+        })
+    }
+}
+
+fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
+    match intent {
+        Intent::Read(record) => read(c, card, record, now),
+        Intent::ReRead { file, equal } => reread(c, card, file, *equal, now),
+        Intent::Proven { copy, relpath, size_bytes, mtime_ns, read_back, job } => {
+            let proof = Proof { size_bytes: *size_bytes, mtime_ns: *mtime_ns, read_back: *read_back };
+            prove(c, card, *copy, relpath, *job, proof, now)?;
+            findings::clear(c, *copy, relpath, now)
+        }
+        Intent::Failed { copy, relpath, conflict, note } => {
+            let state = if *conflict { CopyState::Conflict } else { CopyState::Failed };
+            fail(c, card, *copy, relpath, state, note)
+        }
+        Intent::Found { copy, finding } => findings::add(c, card, *copy, finding, now),
+        Intent::Log(text) => jobs::log(c, Some(card), jobs::open(c, card)?.map(|j| j.id), text, now),
+    }
+}
+
+fn file(c: &Connection, card: CardId, relpath: &RelPath) -> Result<FileRow, Fault> {
+    let mut statement = c.prepare_cached(&format!("{} WHERE card_id = ?1 AND relpath = ?2", FILE.select))?;
+    let row = statement.query_row(params![card.to_string(), relpath.as_bytes()], file_row).optional()?;
+    row.ok_or_else(|| Fault::Unknown(format!("file \"{relpath}\" on card {card}")))
+}
+
+fn read(c: &Connection, card: CardId, record: &FileRecord, now: Timestamp) -> Result<(), Fault> {
+    let known = file(c, card, &record.file.relpath)?;
+    if !known.row_intact {
+        // Nothing in the row can be relied on; this read replaces it, but clears no mark.
+        return store_read(c, card, record, 1, known.unstable, now);
+    }
+    if known.file != record.file {
+        let set = "unstable = 1, last_read_at = ?3";
+        return change_file(c, card, &record.file.relpath, set, params![text_of(now)]);
+    }
+    let Some(first) = known.digests else { return store_read(c, card, record, 1, known.unstable, now) };
+    // A later read may use more formats than the first: only what both have can be compared.
+    let shared = |d: &Digest| record.digests.get(d.format).is_none_or(|other| other == *d);
+    let equal = first.blake3 == record.digests.blake3 && first.mhl.iter().all(shared);
+    if equal && record.digests.mhl.iter().any(|d| first.get(d.format).is_none()) {
+        let mut both = record.clone();
+        both.digests.mhl = HashFormat::MHL.iter().filter_map(|f| record.digests.get(*f).or(first.get(*f))).collect();
+        return store_read(c, card, &both, known.equal_reads + 1, known.unstable, now);
+    }
+    reread(c, card, &record.file, equal, now)
+}
+
+fn reread(c: &Connection, card: CardId, file_now: &CardFile, equal: bool, now: Timestamp) -> Result<(), Fault> {
+    let known = file(c, card, &file_now.relpath)?;
+    let counts = equal && known.digests.is_some() && known.file == *file_now;
+    let set =
+        if counts { "equal_reads = equal_reads + 1, last_read_at = ?3" } else { "unstable = 1, last_read_at = ?3" };
+    change_file(c, card, &file_now.relpath, set, params![text_of(now)])
+}
+
+fn change_file(
+    c: &Connection,
+    card: CardId,
+    relpath: &RelPath,
+    set: &str,
+    values: &[&dyn rusqlite::ToSql],
+) -> Result<(), Fault> {
+    FILE.change(c, [&card.to_string(), &relpath.as_bytes()], set, values)
+}
+
+/// Replaces all evidence of the row.
+fn store_read(
+    c: &Connection,
+    card: CardId,
+    record: &FileRecord,
+    equal_reads: u32,
+    unstable: bool,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let (key, path) = (card.to_string(), record.file.relpath.as_bytes());
+    let blocks = record.blocks.to_bytes();
+    let digests: Vec<String> = record.digests.mhl.iter().map(|d| format!("{}:{}", d.format, d.text())).collect();
+    let changed = c
+        .prepare_cached(
+            "UPDATE card_file SET size_bytes = ?3, mtime_ns = ?4, blake3 = ?5, digests = ?6, blocks_sum = ?7,
+               equal_reads = ?8, unstable = ?9, first_read_at = coalesce(first_read_at, ?10), last_read_at = ?10
+             WHERE card_id = ?1 AND relpath = ?2",
+        )?
+        .execute(params![
+            key,
+            path,
+            int(record.file.size_bytes),
+            record.file.mtime_ns,
+            &record.digests.blake3[..],
+            digests.join(" "),
+            &blake3::hash(&blocks).as_bytes()[..],
+            equal_reads,
+            unstable,
+            text_of(now)
+        ])?;
+    if changed == 0 {
+        return Err(Fault::Unknown(format!("file \"{}\" on card {card}", record.file.relpath)));
+    }
+    c.prepare_cached(
+        "INSERT INTO file_blocks (card_id, relpath, blocks) VALUES (?1, ?2, ?3)
+         ON CONFLICT (card_id, relpath) DO UPDATE SET blocks = excluded.blocks",
+    )?
+    .execute(params![key, path, blocks])?;
+    Ok(FILE.seal(c, [&key, &path])?)
+}
+
+fn card_of(c: &Connection, root: CopyRootId) -> Result<CardId, Fault> {
+    let found = places::copy_roots(c, "WHERE id = ?1", params![root.to_string()])?.pop();
+    Ok(found.ok_or_else(|| Fault::Unknown(format!("copy folder {root}")))?.card)
+}
+
+/// BLAKE3 of what the card gave, from a row that holds its sum.
+fn file_blake3(c: &Connection, card: CardId, relpath: &RelPath) -> Result<[u8; 32], Fault> {
+    let known = file(c, card, relpath)?;
+    if !known.row_intact {
+        return Err(Fault::Refused(format!("the row of file \"{relpath}\" is damaged, nothing can be proven by it")));
+    }
+    let digests = known.digests.ok_or_else(|| Fault::Refused(format!("\"{relpath}\" was never read whole")))?;
+    Ok(digests.blake3)
+}
+
+fn plan(
+    c: &Connection,
+    job: JobId,
+    root: CopyRootId,
+    path: &RelPath,
+    temp: &RelPath,
+    also_proven: bool,
+) -> Result<(), Fault> {
+    let card = card_of(c, root)?;
+    if !also_proven
+        && let Some(known) = copy(c, root, path)?
+        && known.state == CopyState::Proven
+        && known.row_intact
+    {
+        return Ok(());
+    }
+    file(c, card, path)?;
+    let (key, path) = (root.to_string(), path.as_bytes());
+    c.prepare_cached(
+        "INSERT INTO copy (copy_root_id, relpath, card_id, state, job_id, temp)
+         VALUES (?1, ?2, ?3, 'planned', ?4, ?5)
+         ON CONFLICT (copy_root_id, relpath) DO UPDATE SET card_id = ?3, state = 'planned', job_id = ?4, temp = ?5,
+           size_bytes = NULL, mtime_ns = NULL, read_back = NULL, proven_at = NULL, checked_at = NULL, blake3 = NULL,
+           note = NULL",
+    )?
+    .execute(params![key, path, card.to_string(), job.to_string(), temp.as_bytes()])?;
+    Ok(COPY.seal(c, [&key, &path])?)
+}
+
+fn prove(
+    c: &Connection,
+    card: CardId,
+    root: CopyRootId,
+    relpath: &RelPath,
+    job: JobId,
+    proof: Proof,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    if card_of(c, root)? != card {
+        return Err(Fault::Refused(format!("copy folder {root} is not of card {card}")));
+    }
+    let known = file(c, card, relpath)?;
+    let blake3 = file_blake3(c, card, relpath)?;
+    if known.file.size_bytes != proof.size_bytes {
+        let (is, was) = (proof.size_bytes, known.file.size_bytes);
+        return Err(Fault::Refused(format!(
+            "a proven copy of \"{relpath}\" cannot have {is} bytes, the card's has {was}"
+        )));
+    }
+    let (key, path) = (root.to_string(), relpath.as_bytes());
+    c.prepare_cached(
+        "INSERT INTO copy (copy_root_id, relpath, card_id, state, job_id, size_bytes, mtime_ns, read_back, proven_at,
+                           checked_at, blake3)
+         VALUES (?1, ?2, ?3, 'proven', ?4, ?5, ?6, ?7, ?8, ?8, ?9)
+         ON CONFLICT (copy_root_id, relpath) DO UPDATE SET card_id = ?3, state = 'proven', job_id = ?4, temp = NULL,
+           size_bytes = ?5, mtime_ns = ?6, read_back = ?7, proven_at = ?8, checked_at = ?8, blake3 = ?9, note = NULL",
+    )?
+    .execute(params![
+        key,
+        path,
+        card.to_string(),
+        job.to_string(),
+        int(proof.size_bytes),
+        proof.mtime_ns,
+        proof.read_back.name(),
+        text_of(now),
+        &blake3[..]
+    ])?;
+    Ok(COPY.seal(c, [&key, &path])?)
+}
+
+/// A temp name stays with the row: what is left on the disk keeps its owner.
+fn fail(
+    c: &Connection,
+    card: CardId,
+    root: CopyRootId,
+    relpath: &RelPath,
+    state: CopyState,
+    note: &str,
+) -> Result<(), Fault> {
+    if card_of(c, root)? != card {
+        return Err(Fault::Refused(format!("copy folder {root} is not of card {card}")));
+    }
+    let (key, path) = (root.to_string(), relpath.as_bytes());
+    // Intents name no job here; without an open one (a patrol) the row keeps its own.
+    let job = jobs::open(c, card)?.map_or_else(|| JobId(uuid::Uuid::nil()), |j| j.id);
+    c.prepare_cached(
+        "INSERT INTO copy (copy_root_id, relpath, card_id, state, job_id, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (copy_root_id, relpath) DO UPDATE SET card_id = ?3, state = ?4, note = ?6",
+    )?
+    .execute(params![key, path, card.to_string(), state.name(), job.to_string(), note])?;
+    // Sealing what may have been broken is sound here: the row now says that the copy is bad.
+    Ok(COPY.seal(c, [&key, &path])?)
+}
+
+fn copy(c: &Connection, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, Fault> {
+    let sql = format!("{} WHERE copy_root_id = ?1 AND relpath = ?2", COPY.select);
+    let key = params![root.to_string(), relpath.as_bytes()];
+    Ok(c.prepare_cached(&sql)?.query_row(key, copy_row).optional()?)
+}
+
+pub(super) fn copy_row(r: &Row<'_>) -> rusqlite::Result<CopyRow> {
+    let state = CopyState::from_name(&r.get::<_, String>("state")?);
+    let size: Option<i64> = r.get("size_bytes")?;
+    let blake3: Option<Vec<u8>> = r.get("blake3")?;
+    let (class, at): (Option<String>, Option<String>) = (r.get("read_back")?, r.get("proven_at")?);
+    Ok(CopyRow {
+        relpath: relpath(r, "relpath")?,
+        row_intact: COPY.intact(r)? && state.is_some(),
+        // A word that a flipped bit made unreadable is never a good word.
+        state: state.unwrap_or(CopyState::Failed),
+        job: parsed(r, "job_id", JobId::parse).unwrap_or(JobId(uuid::Uuid::nil())),
+        temp: r.get::<_, Option<Vec<u8>>>("temp")?.and_then(|t| RelPath::new(t).ok()),
+        size_bytes: size.and_then(|n| u64::try_from(n).ok()),
+        mtime_ns: r.get("mtime_ns")?,
+        read_back: class.and_then(|n| ReadBack::from_name(&n)),
+        proven_at: at.and_then(|t| t.parse().ok()),
+        blake3: blake3.and_then(|b| b.try_into().ok()),
+        note: r.get("note")?,
+    })
+}
+
+pub(super) fn files(c: &Connection, card: CardId) -> Result<Vec<FileRow>, Fault> {
+    let sql = format!("{} WHERE card_id = ?1 ORDER BY relpath", FILE.select);
+    Ok(c.prepare_cached(&sql)?.query_map([card.to_string()], file_row)?.collect::<Result<_, _>>()?)
+}
+
+fn file_row(r: &Row<'_>) -> rusqlite::Result<FileRow> {
+    let blake3: Option<Vec<u8>> = r.get("blake3")?;
+    let text: Option<String> = r.get("digests")?;
+    let read = |text: String| -> Option<Vec<Digest>> {
+        let one = |word: &str| {
+            let (format, value) = word.split_once(':')?;
+            Digest::parse(HashFormat::from_name(format)?, value)
+        };
+        text.split_whitespace().map(one).collect()
+    };
+    let digests = blake3.and_then(|b| b.try_into().ok()).zip(text.and_then(read));
+    let row_intact = FILE.intact(r)?;
+    Ok(FileRow {
+        file: cards::card_file(r)?,
+        digests: digests.filter(|_| row_intact).map(|(blake3, mhl)| Digests { blake3, mhl }),
+        blocks: BlockDigests::default(),
+        equal_reads: u32::try_from(r.get::<_, i64>("equal_reads")?).unwrap_or(0),
+        unstable: r.get("unstable")?,
+        row_intact,
+    })
+}
+
+fn with_blocks(c: &Connection, card: CardId, r: &Row<'_>) -> Result<FileRow, Fault> {
+    let mut row = file_row(r)?;
+    let sum: Option<Vec<u8>> = r.get("blocks_sum")?;
+    let Some(sum) = sum else { return Ok(row) };
+    let sql = "SELECT blocks FROM file_blocks WHERE card_id = ?1 AND relpath = ?2";
+    let key = params![card.to_string(), row.file.relpath.as_bytes()];
+    let stored: Option<Vec<u8>> = c.prepare_cached(sql)?.query_row(key, |r| r.get(0)).optional()?;
+    let good = stored.filter(|b| blake3::hash(b).as_bytes()[..] == sum[..]);
+    match good.and_then(|b| BlockDigests::from_bytes(&b)) {
+        Some(blocks) => row.blocks = blocks,
+        None => row.row_intact = false,
+    }
+    Ok(row)
+}

@@ -1,0 +1,144 @@
+//! A checksum on every evidence row. SQLite's own checks do not notice one flipped bit of a stored hash, and our
+//! rows permit formatting a card.
+//!
+//! The sum is BLAKE3 over the table's name and the evidence columns, keys included, each as a type tag and, for text
+//! and blobs, a length: no two rows have the same encoding. A new column needs a migration that sums all rows again.
+
+use super::error::Fault;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use std::sync::LazyLock;
+
+pub(super) struct Sealed {
+    pub table: &'static str,
+    key: [&'static str; 2],
+    columns: &'static str,
+    /// `SELECT row_sum, <columns> FROM table`: what [`Sealed::intact`] wants first in a row.
+    pub select: String,
+    one: String,
+    store: String,
+}
+
+impl Sealed {
+    fn new(table: &'static str, key: [&'static str; 2], columns: &'static str) -> Self {
+        let select = format!("SELECT row_sum, {columns} FROM {table}");
+        let place = format!("WHERE {} = ?1 AND {} = ?2", key[0], key[1]);
+        Sealed {
+            table,
+            key,
+            columns,
+            one: format!("{select} {place}"),
+            store: format!("UPDATE {table} SET row_sum = ?3 {place}"),
+            select,
+        }
+    }
+
+    fn sum(&self, row: &Row<'_>) -> rusqlite::Result<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.table.as_bytes());
+        for i in 0..self.columns.split(',').count() {
+            let mut bytes = |tag: u8, b: &[u8]| {
+                hasher.update(&[tag]).update(&(b.len() as u64).to_le_bytes()).update(b);
+            };
+            match row.get_ref(i + 1)? {
+                ValueRef::Null => bytes(0, b""),
+                ValueRef::Integer(n) => bytes(1, &n.to_le_bytes()),
+                ValueRef::Real(n) => bytes(2, &n.to_bits().to_le_bytes()),
+                ValueRef::Text(b) => bytes(3, b),
+                ValueRef::Blob(b) => bytes(4, b),
+            }
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    /// True when a row of [`Sealed::select`] is as it was written.
+    pub fn intact(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        Ok(matches!(row.get_ref(0)?, ValueRef::Blob(stored) if stored == self.sum(row)?))
+    }
+
+    /// `None` when there is no such row.
+    pub fn check(&self, c: &Connection, key: impl Params) -> rusqlite::Result<Option<bool>> {
+        c.prepare_cached(&self.one)?.query_row(key, |row| self.intact(row)).optional()
+    }
+
+    /// Sums a row whose every evidence column was just written. Never call it after a change to a part of a row that
+    /// was not checked before: it would bless a flipped bit in the rest.
+    pub fn seal(&self, c: &Connection, key: [&dyn rusqlite::ToSql; 2]) -> rusqlite::Result<()> {
+        let sum = c.prepare_cached(&self.one)?.query_row(&key[..], |row| self.sum(row))?;
+        c.prepare_cached(&self.store)?.execute(rusqlite::params![key[0], key[1], &sum[..]])?;
+        Ok(())
+    }
+
+    /// Changes columns of one row: `set` uses `?3` and up. A row that was broken before stays broken.
+    pub fn change(
+        &self,
+        c: &Connection,
+        key: [&dyn rusqlite::ToSql; 2],
+        set: &str,
+        values: &[&dyn rusqlite::ToSql],
+    ) -> Result<(), Fault> {
+        let Some(intact) = self.check(c, &key[..])? else {
+            return Err(Fault::Unknown(format!("such row in {}", self.table)));
+        };
+        let sql = format!("UPDATE {} SET {set} WHERE {} = ?1 AND {} = ?2", self.table, self.key[0], self.key[1]);
+        let all: Vec<&dyn rusqlite::ToSql> = key.into_iter().chain(values.iter().copied()).collect();
+        c.prepare_cached(&sql)?.execute(&all[..])?;
+        if intact {
+            self.seal(c, key)?;
+        }
+        Ok(())
+    }
+
+    /// How many rows of the table do not hold their sum.
+    pub fn broken(&self, c: &Connection) -> rusqlite::Result<u64> {
+        let mut statement = c.prepare(&self.select)?;
+        let mut rows = statement.query([])?;
+        let mut broken = 0;
+        while let Some(row) = rows.next()? {
+            broken += u64::from(!self.intact(row)?);
+        }
+        Ok(broken)
+    }
+}
+
+pub(super) static FILE: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new(
+        "card_file",
+        ["card_id", "relpath"],
+        "card_id, relpath, size_bytes, mtime_ns, blake3, digests, blocks_sum, equal_reads, unstable, first_read_at, \
+         last_read_at",
+    )
+});
+pub(super) static COPY: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new(
+        "copy",
+        ["copy_root_id", "relpath"],
+        "copy_root_id, relpath, card_id, state, job_id, temp, size_bytes, mtime_ns, read_back, proven_at, checked_at, \
+         blake3, note",
+    )
+});
+// A key of one column is given twice.
+pub(super) static CARD: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new(
+        "card",
+        ["id", "id"],
+        "id, seq, roll, source_kind, layout, volume_id, root, source_path, disk_id, disk_text, same_device, \
+         accept_server, no_source_reread, listed_twice_equal, first_seen_at, seen_at, seen_as_recorded, seen_note, \
+         file_count, byte_count",
+    )
+});
+pub(super) static COPY_ROOT: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new(
+        "copy_root",
+        ["id", "id"],
+        "id, seq, card_id, volume_id, root, destination, path, disk_id, disk_text, step, hold, hold_note, sealed, \
+         seen_at, seen_as_recorded, seen_note, created_at, retired_at, retired_reason",
+    )
+});
+pub(super) static WARNING: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new("warning", ["card_id", "id"], "card_id, id, text, raised_at, accepted_at, accepted_note")
+});
+
+pub(super) fn all() -> [&'static Sealed; 5] {
+    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING]
+}

@@ -1,0 +1,189 @@
+//! Opening: which file, which filesystem, which schema, which pragmas.
+
+use super::Catalog;
+use super::error::{CatalogError, Fault, of_sqlite};
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const STEPS: [&str; 2] = [include_str!("migrations/0001_station.sql"), include_str!("migrations/0002_views.sql")];
+pub(super) const APPLICATION_ID: i64 = 1_196_377_940;
+const BUSY: Duration = Duration::from_secs(10);
+
+impl Catalog {
+    /// Opens the catalog for writing; makes the file, its folders and its tables as needed. Blocking.
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        let path = absolute(path)?;
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|cause| CatalogError::Open { path: path.clone(), cause })?;
+        }
+        refuse_network(&path)?;
+        let conn = connect(&path)?;
+        Ok(Catalog { conn, path, read_only: false })
+    }
+
+    /// For readers beside the writer: no migration, no check, every write is refused.
+    pub fn open_read_only(path: &Path) -> Result<Self, CatalogError> {
+        let path = absolute(path)?;
+        refuse_network(&path)?;
+        let conn = reader(&path)?;
+        Ok(Catalog { conn, path, read_only: true })
+    }
+}
+
+/// A relative path would name another file after a change of folder, and the reopening after an error uses it.
+fn absolute(path: &Path) -> Result<PathBuf, CatalogError> {
+    std::path::absolute(path).map_err(|cause| CatalogError::Open { path: path.to_path_buf(), cause })
+}
+
+pub(super) fn reader(path: &Path) -> Result<Connection, CatalogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|e| of_sqlite(path, &e))?;
+    let prepare = || -> rusqlite::Result<i64> {
+        conn.busy_timeout(BUSY)?;
+        conn.pragma_update(None, "foreign_keys", true)?;
+        conn.pragma_update(None, "query_only", true)?;
+        conn.pragma_update(None, "trusted_schema", false)?;
+        conn.query_row("PRAGMA user_version", [], |r| r.get(0))
+    };
+    let found = prepare().map_err(|e| of_sqlite(path, &e))?;
+    check_version(&conn, path, found)?;
+    let known = STEPS.len() as i64;
+    if found < known {
+        return Err(CatalogError::Older { path: path.to_path_buf(), found, known });
+    }
+    Ok(conn)
+}
+
+pub(super) fn connect(path: &Path) -> Result<Connection, CatalogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = |e: rusqlite::Error| of_sqlite(path, &e);
+    let mut conn = Connection::open_with_flags(path, flags).map_err(sql)?;
+    conn.busy_timeout(BUSY).map_err(sql)?;
+    let found = version(&conn).map_err(sql)?;
+    // Before the first byte is written: this may be somebody else's database.
+    check_version(&conn, path, found)?;
+    pragmas(&conn).map_err(sql)?;
+    quick_check(&conn).map_err(|f| f.at(path))?;
+    migrate(&mut conn, path)?;
+    Ok(conn)
+}
+
+fn version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |r| r.get(0))
+}
+
+fn check_version(conn: &Connection, path: &Path, found: i64) -> Result<(), CatalogError> {
+    let ask = |text: &str| conn.query_row(text, [], |r| r.get::<_, i64>(0)).map_err(|e| of_sqlite(path, &e));
+    // One statement, so that a first migration in another process is seen whole or not at all.
+    let foreign = ask(&format!(
+        "SELECT (SELECT application_id FROM pragma_application_id) <> {APPLICATION_ID}
+                AND (SELECT count(*) FROM sqlite_schema) > 0"
+    ))?;
+    if foreign != 0 {
+        return Err(CatalogError::NotOurs { path: path.to_path_buf() });
+    }
+    let known = STEPS.len() as i64;
+    if found > known {
+        return Err(CatalogError::Newer { path: path.to_path_buf(), found, known });
+    }
+    Ok(())
+}
+
+fn pragmas(conn: &Connection) -> rusqlite::Result<()> {
+    // SQLite does not call its busy handler while the journal mode changes, so two first openers must wait here.
+    let until = Instant::now() + BUSY;
+    loop {
+        match conn.query_row("PRAGMA journal_mode = WAL", [], |r| r.get::<_, String>(0)) {
+            Ok(mode) if mode == "wal" => break,
+            Ok(mode) => {
+                let text = format!("write-ahead logging is not possible here (journal mode {mode})");
+                return Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+                    Some(text),
+                ));
+            }
+            Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    // NORMAL loses committed rows at a power cut in WAL mode; FULL does not.
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "cell_size_check", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+pub(super) fn quick_check(conn: &Connection) -> Result<(), Fault> {
+    let said: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+    if said == "ok" { Ok(()) } else { Err(Fault::Corrupt(said)) }
+}
+
+fn migrate(conn: &mut Connection, path: &Path) -> Result<(), CatalogError> {
+    let known = STEPS.len() as i64;
+    let migrations = Migrations::new(STEPS.map(M::up).to_vec());
+    // Two processes may find the same new file: the one that comes second fails on a table that exists by now.
+    let mut tries = 0;
+    while version(conn).map_err(|e| of_sqlite(path, &e))? < known {
+        if let Err(e) = migrations.to_latest(conn) {
+            tries += 1;
+            if tries == 3 {
+                return Err(match &e {
+                    rusqlite_migration::Error::RusqliteError { err, .. } => of_sqlite(path, err),
+                    _ => CatalogError::Sql { path: path.to_path_buf(), cause: e.to_string() },
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refuse_network(path: &Path) -> Result<(), CatalogError> {
+    let open = |cause: std::io::Error| CatalogError::Open { path: path.to_path_buf(), cause };
+    // The file itself may be a symlink into a share; a file that does not exist yet lies where its folder does.
+    let real = path.canonicalize().ok();
+    let folder = real.as_deref().unwrap_or(path).parent().unwrap_or(Path::new("/"));
+    let dir = std::fs::File::open(folder).map_err(open)?;
+    let magic = rustix::fs::fstatfs(&dir).map_err(|e| open(e.into()))?.f_type as u64 & 0xffff_ffff;
+    let name = crate::disk::facts::mount_id_of(&dir).ok().and_then(mounted_as);
+    match network_name(magic, name.as_deref()) {
+        Some(fs_type) => Err(CatalogError::Network { path: path.to_path_buf(), fs_type }),
+        None => Ok(()),
+    }
+}
+
+/// The filesystem's name in mountinfo: FUSE hides all its kinds behind one magic number.
+fn mounted_as(mount_id: u64) -> Option<String> {
+    let table = std::fs::read("/proc/self/mountinfo").ok()?;
+    let table = String::from_utf8_lossy(&table);
+    let line = table.lines().find(|l| l.split(' ').next() == Some(&mount_id.to_string()))?;
+    line.split_once(" - ")?.1.split(' ').next().map(str::to_owned)
+}
+
+fn network_name(magic: u64, name: Option<&str>) -> Option<String> {
+    let by_magic = match magic {
+        0x6969 => "nfs",
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => "smb",
+        0x00c3_6400 => "ceph",
+        0x5346_414f | 0x6b41_4653 => "afs",
+        0x7375_7245 => "coda",
+        _ => "",
+    };
+    if !by_magic.is_empty() {
+        return Some(by_magic.to_owned());
+    }
+    const FUSE: [&str; 10] =
+        ["sshfs", "rclone", "s3fs", "gcsfuse", "glusterfs", "ceph", "smbnetfs", "davfs", "curlftpfs", "gvfsd-fuse"];
+    const PLAIN: [&str; 9] = ["nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "davfs", "lustre", "beegfs"];
+    let name = name?;
+    let remote = match name.strip_prefix("fuse.") {
+        Some(kind) => FUSE.contains(&kind),
+        None => PLAIN.contains(&name),
+    };
+    remote.then(|| name.to_owned())
+}

@@ -1,0 +1,211 @@
+//! The editors' search: a `Query` tree becomes one SQL condition. Every text is a parameter; those for FTS5 are
+//! quoted besides, so that nothing a person types is ever syntax.
+
+use super::clips::{ClipFull, full};
+use super::error::{CatalogError, Fault};
+use super::{Catalog, int, parsed};
+use crate::clip::{CardId, ClipId};
+use crate::query::{Expr, Field, Match, Part, Query, SortKey, State};
+use rusqlite::types::Value;
+use serde::Serialize;
+
+/// Counting stops here: nobody reads the ten thousandth hit.
+const COUNTED: usize = 10_000;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    pub clips: Vec<ClipFull>,
+    pub total: usize,
+    /// There are more than `total`.
+    pub total_is_capped: bool,
+    pub hints: Vec<String>,
+}
+
+impl Catalog {
+    /// `is:safe` finds nothing here: only a verdict can say it. See [`Catalog::find_with_safe`].
+    pub fn find(&self, query: &Query) -> Result<Found, CatalogError> {
+        let mut found = self.find_with_safe(query, &[])?;
+        if asks_safe(&query.expr) {
+            found.hints.push("is:safe was not judged here and finds nothing".to_owned());
+        }
+        Ok(found)
+    }
+
+    /// `safe` are the cards whose verdict is SAFE now, needed only when [`asks_safe`].
+    pub fn find_with_safe(&self, query: &Query, safe: &[CardId]) -> Result<Found, CatalogError> {
+        self.read(|c| {
+            let mut sql = Sql { values: Vec::new(), safe };
+            let condition = sql.condition(&query.expr);
+            let count = format!("SELECT count(*) FROM (SELECT 1 FROM clip k WHERE {condition} LIMIT {})", COUNTED + 1);
+            let total: i64 = c.prepare(&count)?.query_row(rusqlite::params_from_iter(&sql.values), |r| r.get(0))?;
+            let total = usize::try_from(total).unwrap_or(0);
+
+            let limit = int(query.limit as u64);
+            let order = order(query.sort.key, query.sort.descending);
+            let list = format!("SELECT k.id FROM clip k WHERE {condition} ORDER BY {order} LIMIT {limit}");
+            let mut statement = c.prepare(&list)?;
+            let ids = statement
+                .query_map(rusqlite::params_from_iter(&sql.values), |r| parsed(r, "id", ClipId::parse))?
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Found {
+                clips: ids.into_iter().map(|id| full(c, id)).collect::<Result<_, Fault>>()?,
+                total: total.min(COUNTED),
+                total_is_capped: total > COUNTED,
+                hints: query.hints.clone(),
+            })
+        })
+    }
+}
+
+/// Whether the answer needs verdicts.
+pub fn asks_safe(expr: &Expr) -> bool {
+    match expr {
+        Expr::And(all) | Expr::Or(all) => all.iter().any(asks_safe),
+        Expr::Not(one) => asks_safe(one),
+        Expr::Is(State::Safe) => true,
+        _ => false,
+    }
+}
+
+fn order(key: SortKey, descending: bool) -> String {
+    let column = match key {
+        SortKey::Date => "k.recorded_at",
+        SortKey::Name => "k.name COLLATE NOCASE",
+        SortKey::Roll => "k.roll COLLATE NOCASE",
+        SortKey::Camera => "nullif(k.camera, '') COLLATE NOCASE",
+        SortKey::Duration => "k.duration_ms",
+    };
+    let way = if descending { "DESC" } else { "ASC" };
+    format!("({column}) IS NULL, {column} {way}, k.rowid {way}")
+}
+
+struct Sql<'a> {
+    values: Vec<Value>,
+    safe: &'a [CardId],
+}
+
+impl Sql<'_> {
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("?{}", self.values.len())
+    }
+
+    /// A condition on `clip k` that is never NULL, so that NOT keeps clips that lack a value.
+    fn condition(&mut self, expr: &Expr) -> String {
+        match expr {
+            Expr::All => "1".into(),
+            Expr::And(all) => self.joined(all, " AND ", "1"),
+            Expr::Or(all) => self.joined(all, " OR ", "0"),
+            Expr::Not(one) => format!("NOT {}", self.condition(one)),
+            leaf => format!("coalesce(({}), 0)", self.leaf(leaf)),
+        }
+    }
+
+    fn joined(&mut self, all: &[Expr], with: &str, empty: &str) -> String {
+        let parts: Vec<String> = all.iter().map(|e| self.condition(e)).collect();
+        if parts.is_empty() { empty.to_owned() } else { format!("({})", parts.join(with)) }
+    }
+
+    fn leaf(&mut self, expr: &Expr) -> String {
+        match expr {
+            Expr::Text(text) => self.words("", text),
+            Expr::Field(field, text) => self.field(*field, text),
+            Expr::Fps(rate) => {
+                let (num, den) = (self.bind(i64::from(rate.num())), self.bind(i64::from(rate.den())));
+                format!("k.fps_num = {num} AND k.fps_den = {den}")
+            }
+            Expr::Date(from, to) => {
+                let day = "substr(k.recorded_at, 1, 10)";
+                let ends = [(from, ">="), (to, "<=")];
+                let parts: Vec<String> = ends
+                    .into_iter()
+                    .filter_map(|(date, op)| date.map(|d| format!("{day} {op} {}", self.bind(d.to_string()))))
+                    .collect();
+                if parts.is_empty() { "k.recorded_at IS NOT NULL".into() } else { parts.join(" AND ") }
+            }
+            Expr::Is(State::Media(state)) => format!("k.media = {}", self.bind(state.name().to_owned())),
+            Expr::Is(State::Unproven) => UNPROVEN.into(),
+            Expr::Is(State::Safe) => {
+                let ids: Vec<String> = self.safe.iter().map(CardId::to_string).collect();
+                format!("k.card_id IN (SELECT value FROM json_each({}))", self.bind(serde_json::json!(ids).to_string()))
+            }
+            Expr::Has(part) => has(*part).into(),
+            Expr::All | Expr::And(_) | Expr::Or(_) | Expr::Not(_) => self.condition(expr),
+        }
+    }
+
+    /// FTS5 reads a NUL as the end of its text and would miss the closing quote.
+    fn words(&mut self, columns: &str, text: &Match) -> String {
+        let quoted = text.text.replace('\0', " ").replace('"', "\"\"");
+        let star = if text.prefix { " *" } else { "" };
+        let value = self.bind(format!("{columns}\"{quoted}\"{star}"));
+        format!("k.rowid IN (SELECT rowid FROM clip_fts WHERE clip_fts MATCH {value})")
+    }
+
+    /// SQLite's `lower` knows ASCII only; so both sides are made lower in that way.
+    fn same(&mut self, column: &str, text: &Match) -> String {
+        let value = self.bind(text.text.to_ascii_lowercase());
+        match text.prefix {
+            true => format!("substr(lower({column}), 1, length({value})) = {value}"),
+            false => format!("lower({column}) = {value}"),
+        }
+    }
+
+    fn contains(&mut self, column: &str, text: &Match) -> String {
+        format!("instr(lower({column}), {}) > 0", self.bind(text.text.to_ascii_lowercase()))
+    }
+
+    fn field(&mut self, field: Field, text: &Match) -> String {
+        match field {
+            Field::Roll => self.same("k.roll", text),
+            Field::Card => {
+                let id = Match { text: text.text.clone(), prefix: true };
+                let (roll, id) = (self.same("k.roll", text), self.same("k.card_id", &id));
+                // Ids of one day begin alike: eight characters are the least that can mean one.
+                if text.text.len() < 8 { roll } else { format!("{roll} OR {id}") }
+            }
+            Field::Camera => {
+                let (letter, words) = (self.same("k.camera_letter", text), self.words("camera : ", text));
+                format!("{letter} OR {words}")
+            }
+            Field::Codec => {
+                let (codec, profile) = (self.same("k.video_codec", text), self.contains("k.video_profile", text));
+                format!("coalesce({codec}, 0) OR coalesce({profile}, 0)")
+            }
+            Field::Name => {
+                let (name, words) = (self.same("k.name", text), self.words("name : ", text));
+                format!("{name} OR {words}")
+            }
+            Field::Path => {
+                let path = self.contains("'/' || f.relpath_text || '/'", text);
+                format!(
+                    "EXISTS (SELECT 1 FROM clip_file x JOIN card_file f ON f.card_id = x.card_id \
+                     AND f.relpath = x.relpath WHERE x.clip_id = k.id AND {path})"
+                )
+            }
+        }
+    }
+}
+
+/// No destination at all proves nothing either.
+const UNPROVEN: &str = "EXISTS (SELECT 1 FROM clip_file x WHERE x.clip_id = k.id AND (
+      NOT EXISTS (SELECT 1 FROM copy_root r WHERE r.card_id = x.card_id AND r.retired_at IS NULL)
+      OR EXISTS (SELECT 1 FROM copy_root r WHERE r.card_id = x.card_id AND r.retired_at IS NULL AND NOT EXISTS (
+        SELECT 1 FROM copy y WHERE y.copy_root_id = r.id AND y.relpath = x.relpath AND y.state = 'proven'))))";
+
+fn has(part: Part) -> &'static str {
+    match part {
+        Part::Proxy => {
+            "EXISTS (SELECT 1 FROM proxy p WHERE p.clip_id = k.id AND p.state = 'ok'
+               AND p.preset NOT IN ('poster', 'filmstrip', 'waveform'))"
+        }
+        Part::Poster => {
+            "EXISTS (SELECT 1 FROM proxy p WHERE p.clip_id = k.id AND p.state = 'ok' AND p.preset = 'poster')"
+        }
+        Part::Sound => {
+            "k.audio_channels > 0 OR EXISTS (SELECT 1 FROM clip_file x WHERE x.clip_id = k.id AND x.role = 'audio')"
+        }
+        Part::Timecode => "k.start_tc IS NOT NULL",
+        Part::Sidecar => "EXISTS (SELECT 1 FROM clip_file x WHERE x.clip_id = k.id AND x.role = 'sidecar')",
+    }
+}

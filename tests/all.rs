@@ -1,1 +1,2 @@
-
+#[path = "all/media.rs"]
+mod media;

@@ -52,8 +52,8 @@ fn video(s: &Stream) -> VideoMetadata {
 fn audio(s: &Stream) -> AudioMetadata {
     AudioMetadata {
         codec: codec(s),
-        channels: u16::try_from(s.channels).unwrap_or(0).min(1024),
-        sample_rate_hz: u32::try_from(s.sample_rate_hz).unwrap_or(0).min(10_000_000),
+        channels: u16::try_from(s.channels).ok().filter(|n| *n <= 1024).unwrap_or(0),
+        sample_rate_hz: u32::try_from(s.sample_rate_hz).ok().filter(|n| *n <= 10_000_000).unwrap_or(0),
     }
 }
 
@@ -64,7 +64,7 @@ fn codec(s: &Stream) -> String {
 }
 
 fn bounded(n: i64) -> u32 {
-    u32::try_from(n).unwrap_or(0).min(1 << 20)
+    u32::try_from(n).ok().filter(|n| *n <= 1 << 20).unwrap_or(0)
 }
 
 fn rate((num, den): (i32, i32)) -> Option<FrameRate> {
@@ -289,7 +289,7 @@ mod tests {
         };
         let m = clip(vec![s], &[("time_reference", "-1"), ("creation_time", "1904-01-01T00:00:00.000000Z")]);
         let v = m.video.unwrap();
-        assert_eq!((v.width, v.height, v.rate, v.pixel_aspect, v.bit_depth), (0, 1 << 20, None, None, None));
+        assert_eq!((v.width, v.height, v.rate, v.pixel_aspect, v.bit_depth), (0, 0, None, None, None));
         assert_eq!((m.duration_frames, m.duration_ms, m.time_reference, m.recorded_at), (None, None, None, None));
     }
 

@@ -149,7 +149,7 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
         return Ok(Probe::Unsupported(format!("no decoder for \"{name}\" in this libav")));
     }
     if !main.readable {
-        return Ok(Probe::Failed("no frames: the file ends before its first one is whole".into()));
+        return Ok(Probe::Failed("no frames: the file ends before its first one".into()));
     }
     Ok(Probe::Ok(Box::new(describe::describe(facts))))
 }

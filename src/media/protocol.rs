@@ -97,7 +97,7 @@ pub struct Stream {
     /// Four-character code of the container.
     pub fourcc: String,
     pub profile: Option<String>,
-    /// Its first packet could be read, whole.
+    /// A packet of it could be read.
     pub readable: bool,
     pub has_decoder: bool,
     pub width: i64,

@@ -180,19 +180,19 @@ impl Pass {
         };
         self.packets += u64::from(packet.is_some());
         self.bad += u64::from(packet.is_some() && sent.is_err());
-        let mut frame = frame::Video::empty();
         loop {
+            let mut frame = frame::Video::empty();
             match decoder.receive_frame(&mut frame) {
-                Ok(()) => self.take(&mut frame),
+                Ok(()) => self.take(frame),
                 Err(ffmpeg_next::Error::InvalidData) => self.bad += 1,
                 Err(_) => return,
             }
         }
     }
 
-    fn take(&mut self, frame: &mut frame::Video) {
+    fn take(&mut self, mut frame: frame::Video) {
         if let Some(poster) = &mut self.poster {
-            poster.look(frame, self.frames);
+            poster.look(&frame, self.frames);
         }
         self.frames += 1;
         let at = self.clock.at(frame.timestamp());

@@ -38,7 +38,7 @@ pub fn probe(clip: File, request: &Request) -> Body {
     let wanted = best[0].or(best[1]);
     for _ in 0..FIRST_PACKETS {
         let Some(packet) = input::next_packet(&mut input) else { break };
-        if packet.size() > 0 && !packet.is_corrupt() {
+        if packet.size() > 0 {
             if let Some(s) = facts.streams.get_mut(packet.stream()) {
                 s.readable = true;
             }

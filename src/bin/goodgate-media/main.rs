@@ -51,6 +51,8 @@ fn answer(verb: &str, request: &Request) -> ExitCode {
     };
     let web = request.web.then(|| inherited(WEB_FD));
     let poster = request.poster.then(|| inherited(POSTER_FD));
+    // Without it libav's errors have no words.
+    ffmpeg_next::util::error::register_all();
     // Warnings would drown the one line that says why a clip can not be read.
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
     let rights = confine::confine(request.memory_bytes, request.cpu_secs, request.output_bytes);

@@ -58,7 +58,7 @@ fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
         picture = Some(out);
         Ok(())
     };
-    scaler.push(Some(frame), &mut keep)?;
+    scaler.push(Some(frame.clone()), &mut keep)?;
     scaler.push(None, &mut keep)?;
     encode(picture.ok_or("can not be scaled")?).map_err(|e| format!("can not be written as JPEG: {e}"))
 }

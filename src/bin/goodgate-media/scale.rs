@@ -21,13 +21,13 @@ impl Scaler {
         Scaler { spec, time_base, graph: None }
     }
 
-    /// One frame in, `None` at the end; any number out.
+    /// One frame in (libav empties it, so by value), `None` at the end; any number out.
     pub fn push(
         &mut self,
-        frame: Option<&frame::Video>,
+        frame: Option<frame::Video>,
         each: &mut dyn FnMut(frame::Video) -> Result<(), String>,
     ) -> Result<(), String> {
-        if let Some(frame) = frame {
+        if let Some(frame) = &frame {
             let shape = (frame.width(), frame.height(), frame.format(), frame.aspect_ratio());
             if self.graph.as_ref().is_none_or(|(was, _)| *was != shape) {
                 // The picture changed its shape: what the old graph still holds comes first.
@@ -40,13 +40,13 @@ impl Scaler {
 
     fn run(
         &mut self,
-        frame: Option<&frame::Video>,
+        frame: Option<frame::Video>,
         each: &mut dyn FnMut(frame::Video) -> Result<(), String>,
     ) -> Result<(), String> {
         let Some((_, graph)) = &mut self.graph else { return Ok(()) };
         let (Some(mut source), Some(mut sink)) = (graph.get("in"), graph.get("out")) else { return Ok(()) };
         let fed = match frame {
-            Some(frame) => source.source().add(frame),
+            Some(frame) => source.source().add(&frame),
             None => source.source().flush(),
         };
         fed.map_err(|e| format!("can not be scaled: {e}"))?;

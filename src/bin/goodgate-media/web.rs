@@ -43,11 +43,12 @@ impl Web {
     }
 
     /// A decoded picture with its time set; `None` at the end.
-    pub fn see(&mut self, frame: Option<&frame::Video>) -> Result<(), String> {
+    pub fn see(&mut self, frame: Option<frame::Video>) -> Result<(), String> {
         let Some((picture, mut scaler)) = self.picture.take() else { return Ok(()) };
+        let last = frame.is_none();
         let done = scaler.push(frame, &mut |out| self.encode(out, &picture));
-        let done = done.and_then(|()| match (frame, &mut self.video) {
-            (None, Some(video)) => {
+        let done = done.and_then(|()| match &mut self.video {
+            Some(video) if last => {
                 video.send_eof().map_err(|e| format!("can not be encoded: {e}"))?;
                 self.collect(&picture)
             }

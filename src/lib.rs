@@ -62,6 +62,8 @@ pub mod job;
 pub mod progress;
 pub mod query;
 pub mod read;
+pub mod media;
+pub mod preset;
 pub mod relpath;
 pub mod timecode;
 pub mod verdict;

@@ -6,3 +6,5 @@ mod code;
 mod config_samples;
 #[path = "all/floors.rs"]
 mod floors;
+#[path = "all/media.rs"]
+mod media;

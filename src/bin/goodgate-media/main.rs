@@ -1,1 +1,76 @@
-fn main() {}
+//! goodgate's child program and the only one that loads libav. It holds hostile media in its memory, so it knows
+//! nothing else: descriptors instead of paths, no environment, no network, and before the first byte of media it
+//! gives up every right it could misuse (`confine.rs`). It dies easily; its parent names the death and goes on.
+//!
+//! `probe REQUEST` and `derive REQUEST` read the clip on descriptor 0 and answer on descriptor 1
+//! (`goodgate::media::protocol`). `selftest ACT` tries what must be impossible.
+
+mod check;
+mod clock;
+mod confine;
+mod derive;
+mod facts;
+mod file_io;
+mod input;
+mod poster;
+mod scale;
+mod selftest;
+mod sound;
+mod web;
+
+use goodgate::media::protocol::{Body, POSTER_FD, Reply, Request, VERSION, WEB_FD};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["probe" | "derive", request] => match serde_json::from_str::<Request>(request) {
+            Ok(request) if request.version == VERSION => answer(args[0], &request),
+            Ok(request) => usage(&format!("a request of version {}: another goodgate", request.version)),
+            Err(e) => usage(&format!("the request can not be read: {e}")),
+        },
+        ["selftest", act] => selftest::run(act, true),
+        ["selftest", "--unconfined", act] => selftest::run(act, false),
+        _ => usage("usage: goodgate-media probe|derive REQUEST < CLIP; goodgate starts it"),
+    }
+}
+
+fn usage(text: &str) -> ExitCode {
+    eprintln!("{text}");
+    ExitCode::from(2)
+}
+
+fn answer(verb: &str, request: &Request) -> ExitCode {
+    let clip = match std::io::stdin().as_fd().try_clone_to_owned() {
+        Ok(fd) => File::from(fd),
+        Err(e) => return usage(&format!("no clip on descriptor 0: {e}")),
+    };
+    let web = request.web.then(|| inherited(WEB_FD));
+    let poster = request.poster.then(|| inherited(POSTER_FD));
+    // Without it libav's errors have no words.
+    ffmpeg_next::util::error::register_all();
+    // Warnings would drown the one line that says why a clip can not be read.
+    ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
+    let rights = confine::confine(request.memory_bytes, request.cpu_secs, request.output_bytes);
+    let body = if !rights.any() && !request.allow_unconfined {
+        Body::Refused("this kernel offers neither Landlock nor seccomp".into())
+    } else if verb == "probe" {
+        facts::probe(clip, request)
+    } else {
+        derive::derive(clip, request, web, poster)
+    };
+    let sent = std::io::stdout().write_all(&Reply::new(body).to_bytes());
+    // Not by returning: destructors of C libraries have nothing to give and much to crash on.
+    std::process::exit(if sent.is_ok() { 0 } else { 1 })
+}
+
+/// A descriptor that the request says our parent opened for us.
+fn inherited(fd: i32) -> File {
+    // SAFETY: called once for each number, before anything else could have opened it; a number that is not open
+    // makes every write fail, which is the parent's mistake to see.
+    File::from(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,121 @@
+//! When each picture is shown. A constant rate counts frames, exactly; a varying one keeps the clip's own times.
+
+use crate::scale::rescale;
+use ffmpeg_next::{Rational, Stream};
+
+pub struct Clock {
+    from: Rational,
+    start: Option<i64>,
+    rate: Rational,
+    constant: bool,
+    expected: u64,
+    last: i64,
+}
+
+/// Of a varying rate.
+const FINE: Rational = Rational(1, 90_000);
+/// A leap in the clip's times longer than this is damage, not a pause.
+const MAX_LEAP_SECS: i64 = 10;
+
+impl Clock {
+    pub fn new(stream: &Stream<'_>) -> Self {
+        let (r, average) = (stream.rate(), stream.avg_frame_rate());
+        let known = |r: &Rational| r.numerator() > 0 && r.denominator() > 0;
+        let rate = Some(r).filter(known).or(Some(average).filter(known)).unwrap_or(Rational(25, 1));
+        let start = Some(stream.start_time()).filter(|t| *t != ffmpeg_next::ffi::AV_NOPTS_VALUE);
+        let from = if known(&stream.time_base()) { stream.time_base() } else { FINE };
+        let counted = rescale(stream.duration().max(0), from, rate.invert());
+        let expected = if stream.frames() > 0 { stream.frames() } else { counted };
+        Clock {
+            from,
+            start,
+            rate,
+            constant: !known(&average) || near(rate, average),
+            expected: expected.max(0).unsigned_abs(),
+            last: -1,
+        }
+    }
+
+    /// The clip's first moment, in `from`.
+    pub fn start(&self) -> i64 {
+        self.start.unwrap_or(0)
+    }
+
+    pub fn from(&self) -> Rational {
+        self.from
+    }
+
+    pub fn rate(&self) -> Rational {
+        self.rate
+    }
+
+    pub fn constant(&self) -> bool {
+        self.constant
+    }
+
+    /// How many frames there may be; a guess.
+    pub fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    pub fn time_base(&self) -> Rational {
+        if self.constant { self.rate.invert() } else { FINE }
+    }
+
+    /// The time of the next picture in `time_base`, later than the one before.
+    pub fn at(&mut self, timestamp: Option<i64>) -> i64 {
+        let next = self.last + 1;
+        let base = self.time_base();
+        let wanted = timestamp.map(|t| {
+            let start = *self.start.get_or_insert(t);
+            rescale(t.saturating_sub(start), self.from, base)
+        });
+        let leap = rescale(MAX_LEAP_SECS, Rational(1, 1), base);
+        // A pause stays a pause, so that timecode and sound still fit behind it.
+        let believable = wanted.filter(|w| (next..=next.saturating_add(leap)).contains(w));
+        let tick = if self.constant { 1 } else { rescale(1, self.rate.invert(), base).max(1) };
+        let fallback = if self.last < 0 { 0 } else { self.last + tick };
+        self.last = believable.unwrap_or(fallback);
+        self.last
+    }
+}
+
+/// Within half a thousandth: a clip's average is rounded by its own last frame.
+fn near(a: Rational, b: Rational) -> bool {
+    let left = i128::from(a.numerator()) * i128::from(b.denominator());
+    let right = i128::from(b.numerator()) * i128::from(a.denominator());
+    (left - right).abs() * 2000 <= left.abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(rate: Rational, constant: bool) -> Clock {
+        Clock { from: Rational(1, 90_000), start: Some(900), rate, constant, expected: 0, last: -1 }
+    }
+
+    #[test]
+    fn a_constant_rate_counts_frames_and_keeps_gaps() {
+        let mut c = clock(Rational(24_000, 1001), true);
+        // 3753.75 ticks a frame, rounded by the container.
+        let times = [900, 4654, 8408, 12_161, 900 + 37_538, 900 + 37_530, i64::MAX, 0];
+        let got: Vec<i64> = times.iter().map(|t| c.at(Some(*t))).collect();
+        assert_eq!(got, [0, 1, 2, 3, 10, 11, 12, 13]);
+        assert_eq!(c.at(None), 14);
+    }
+
+    #[test]
+    fn a_varying_rate_keeps_the_clips_times() {
+        let mut c = clock(Rational(30, 1), false);
+        assert_eq!([900, 3900, 7900].map(|t| c.at(Some(t))), [0, 3000, 7000]);
+        assert_eq!(c.at(None), 10_000);
+    }
+
+    #[test]
+    fn averages_are_compared_as_fractions() {
+        assert!(near(Rational(30_000, 1001), Rational(2997, 100)));
+        assert!(!near(Rational(30, 1), Rational(855, 29)));
+        assert!(!near(Rational(30, 1), Rational(30_000, 1001)));
+    }
+}

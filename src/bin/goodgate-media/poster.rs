@@ -1,0 +1,85 @@
+//! The still: a JPEG as the clip looks when played, turned upright and with square pixels.
+
+use crate::input::dictionary;
+use crate::scale::{Scaler, fit};
+use ffmpeg_next::{Packet, Rational, codec, color, encoder, format::Pixel, frame};
+use goodgate::preset::poster::{AT_PERCENT, MAX_WIDTH};
+
+/// libav's scale for JPEG: 2 is best, 31 worst.
+const QUALITY: i32 = 4;
+
+pub struct Poster {
+    /// The frame that is wanted; the first one stands in while it has not come.
+    at: u64,
+    rotation_deg: u16,
+    pub jpeg: Option<Vec<u8>>,
+    pub settled: bool,
+    pub trouble: Option<String>,
+}
+
+impl Poster {
+    pub fn new(expected_frames: u64, rotation_deg: u16) -> Self {
+        let at = expected_frames.saturating_mul(AT_PERCENT) / 100;
+        Poster { at, rotation_deg, jpeg: None, settled: false, trouble: None }
+    }
+
+    pub fn look(&mut self, frame: &frame::Video, index: u64) {
+        if self.settled || !(self.jpeg.is_none() || index >= self.at) {
+            return;
+        }
+        match still(frame, self.rotation_deg) {
+            Ok(jpeg) => {
+                self.jpeg = Some(jpeg);
+                self.settled = index >= self.at;
+            }
+            // The next frame may be better.
+            Err(why) => self.trouble = Some(why),
+        }
+    }
+}
+
+fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
+    let aspect = frame.aspect_ratio();
+    let (n, d) = (u64::try_from(aspect.numerator()).unwrap_or(0), u64::try_from(aspect.denominator()).unwrap_or(0));
+    let square =
+        if n > 0 && d > 0 { (u64::from(frame.width()) * n / d).clamp(2, 1 << 16) as u32 } else { frame.width() };
+    let upright = matches!(rotation_deg, 90 | 270);
+    let (w, h) = fit(square, frame.height(), MAX_WIDTH, if upright { frame.height() } else { square });
+    let turn = match rotation_deg {
+        90 => "transpose=clock,",
+        180 => "hflip,vflip,",
+        270 => "transpose=cclock,",
+        _ => "",
+    };
+    let spec = format!("scale={w}:{h}:flags=bicubic:out_range=pc,setsar=1,{turn}format=yuvj420p");
+    let mut picture = None;
+    let mut scaler = Scaler::new(Rational(1, 25), Box::new(move |_| spec.clone()));
+    let mut keep = |out: frame::Video| {
+        picture = Some(out);
+        Ok(())
+    };
+    scaler.push(Some(frame.clone()), &mut keep)?;
+    scaler.push(None, &mut keep)?;
+    encode(picture.ok_or("can not be scaled")?).map_err(|e| format!("can not be written as JPEG: {e}"))
+}
+
+fn encode(mut picture: frame::Video) -> Result<Vec<u8>, ffmpeg_next::Error> {
+    let codec = encoder::find_by_name("mjpeg").ok_or(ffmpeg_next::Error::EncoderNotFound)?;
+    let mut video = codec::Context::new_with_codec(codec).encoder().video()?;
+    video.set_width(picture.width());
+    video.set_height(picture.height());
+    video.set_format(Pixel::YUVJ420P);
+    video.set_color_range(color::Range::JPEG);
+    video.set_time_base(Rational(1, 25));
+    video.set_flags(codec::Flags::QSCALE);
+    let lambda = QUALITY * ffmpeg_next::ffi::FF_QP2LAMBDA;
+    video.set_global_quality(lambda);
+    let mut encoder = video.open_as_with(codec, dictionary(&[("threads", "1")]))?;
+    picture.set_pts(Some(0));
+    picture.set_kind(ffmpeg_next::picture::Type::None);
+    encoder.send_frame(&picture)?;
+    encoder.send_eof()?;
+    let mut packet = Packet::empty();
+    encoder.receive_packet(&mut packet)?;
+    packet.data().map(<[u8]>::to_vec).ok_or(ffmpeg_next::Error::InvalidData)
+}

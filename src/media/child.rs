@@ -1,0 +1,199 @@
+//! One run of `goodgate-media`: descriptors in, a bounded reply out, and a name for every way to die.
+
+use super::protocol::{Body, MAX_REPLY_BYTES, Reply, Request, clean};
+use super::{Limits, MediaError, Tool};
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+
+/// What the child gets open: nothing else, and no path.
+pub(super) struct Files {
+    pub clip: File,
+    /// Each with the number the child knows it by.
+    pub outputs: Vec<(File, i32)>,
+}
+
+/// How much of the child's log is kept.
+const LOG_BYTES: usize = 16 * 1024;
+
+/// The child's reply, or in words why there is none.
+pub(super) fn run(
+    tool: &Tool,
+    verb: &str,
+    request: &Request,
+    limits: &Limits,
+    files: Files,
+) -> Result<Result<Body, String>, MediaError> {
+    let start = |cause| MediaError::Start { tool: tool.path.clone(), cause };
+    let text = serde_json::to_string(request).map_err(|e| start(io::Error::other(e)))?;
+    let mut command = Command::new(&tool.path);
+    command.arg(verb).arg(text).env_clear().current_dir("/");
+    command.stdin(files.clip).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mappings = files.outputs.into_iter().map(|(f, n)| FdMapping { parent_fd: f.into(), child_fd: n }).collect();
+    command.fd_mappings(mappings).map_err(|e| start(io::Error::other(e)))?;
+    let mut child = command.spawn().map_err(start)?;
+    // The command still holds our ends of the clip and the outputs.
+    drop(command);
+    let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(start(io::Error::other("no pipes")));
+    };
+    // Not yet waited for, so the number can not mean another process.
+    let handle = Pid::from_raw(child.id() as i32)
+        .ok_or_else(|| io::Error::other("no process id"))
+        .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?));
+    let handle = match handle {
+        Ok(h) => h,
+        Err(cause) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(start(cause));
+        }
+    };
+
+    std::thread::scope(|s| {
+        let (ended, waiting) = channel::<()>();
+        let handle = &handle;
+        let timer = s.spawn(move || {
+            let late = waiting.recv_timeout(limits.wall) == Err(RecvTimeoutError::Timeout);
+            if late {
+                kill(handle);
+            }
+            late
+        });
+        let reply = s.spawn(move || {
+            let (bytes, flood) = read_at_most(out, MAX_REPLY_BYTES + 8);
+            if flood {
+                kill(handle);
+            }
+            (bytes, flood)
+        });
+        let log = s.spawn(move || tail(err));
+        let status = child.wait().map_err(start)?;
+        drop(ended);
+        let late = timer.join().unwrap_or(false);
+        let (bytes, flood) = reply.join().unwrap_or_default();
+        let log = last_line(&log.join().unwrap_or_default());
+        Ok(if late {
+            Err(format!("took longer than {} s and was stopped", limits.wall.as_secs_f32()))
+        } else if flood {
+            Err("goodgate-media answered with more than 256 KiB and was stopped".into())
+        } else if let Some(reason) = death(status, limits, &log) {
+            Err(reason)
+        } else {
+            match Reply::from_bytes(&bytes).map(|r| r.body) {
+                Ok(Body::Failed(reason)) if !log.is_empty() => Ok(Body::Failed(format!("{reason} (libav: {log})"))),
+                other => other.map_err(|e| format!("goodgate-media: {e}")),
+            }
+        })
+    })
+}
+
+/// Whether the confined child could do `act`.
+pub(super) fn selftest(tool: &Tool, act: &str) -> Result<bool, MediaError> {
+    let mut command = Command::new(&tool.path);
+    command.args(["selftest", act]).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = command.status().map_err(|cause| MediaError::Start { tool: tool.path.clone(), cause })?;
+    // 0: refused; killed by the filter: refused for good.
+    Ok(status.code() != Some(0) && status.signal() != Some(Signal::SYS.as_raw()))
+}
+
+fn kill(handle: &OwnedFd) {
+    // Already dead is what we want.
+    let _ = pidfd_send_signal(handle, Signal::KILL);
+}
+
+/// The bytes up to `limit`, and whether there were more.
+fn read_at_most(from: impl Read, limit: usize) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    let _ = from.take(limit as u64 + 1).read_to_end(&mut bytes);
+    let flood = bytes.len() > limit;
+    (bytes, flood)
+}
+
+/// The end of a stream that is read to its end, so that a chatty child never blocks.
+fn tail(mut from: impl Read) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut buf = [0; 4096];
+    while let Ok(n @ 1..) = from.read(&mut buf) {
+        kept.extend_from_slice(&buf[..n]);
+        if kept.len() > 2 * LOG_BYTES {
+            kept.drain(..kept.len() - LOG_BYTES);
+        }
+    }
+    kept
+}
+
+/// libav's last complaint, without its `[name @ 0x...]`.
+fn last_line(log: &[u8]) -> String {
+    let text = String::from_utf8_lossy(log);
+    let line = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    let said = match line.split_once("] ") {
+        Some((head, rest)) if head.starts_with('[') => rest,
+        _ => line,
+    };
+    clean(said).chars().take(200).collect()
+}
+
+/// How the child died, in words; `None` when it ended as it should.
+fn death(status: ExitStatus, limits: &Limits, log: &str) -> Option<String> {
+    let Some(number) = status.signal() else {
+        return (!status.success()).then(|| {
+            let code = status.code().unwrap_or(-1);
+            let end = if log.is_empty() { String::new() } else { format!(": {log}") };
+            format!("goodgate-media failed with exit code {code}{end}")
+        });
+    };
+    let name = match Signal::from_named_raw(number) {
+        Some(Signal::SEGV) => "SIGSEGV",
+        Some(Signal::BUS) => "SIGBUS",
+        Some(Signal::ILL) => "SIGILL",
+        Some(Signal::FPE) => "SIGFPE",
+        Some(Signal::ABORT) => "SIGABRT",
+        Some(Signal::SYS) => return Some("libav tried what its sandbox forbids and was stopped (SIGSYS)".into()),
+        Some(Signal::XCPU) => return Some(format!("used more than {} s of processor time (SIGXCPU)", limits.cpu_secs)),
+        Some(Signal::XFSZ) => return Some("the output grew over its limit (SIGXFSZ)".into()),
+        Some(Signal::KILL) => return Some("was killed from outside, perhaps for want of memory (SIGKILL)".into()),
+        _ => return Some(format!("libav crashed (signal {number})")),
+    };
+    Some(format!("libav crashed ({name})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_death_has_a_name() {
+        let limits = Limits::for_probe();
+        let by = |raw| death(ExitStatus::from_raw(raw), &limits, "moov atom not found");
+        assert_eq!(by(0), None);
+        assert_eq!(by(11).as_deref(), Some("libav crashed (SIGSEGV)"));
+        assert_eq!(by(6).as_deref(), Some("libav crashed (SIGABRT)"));
+        assert!(by(31).unwrap().contains("sandbox"));
+        assert!(by(24).unwrap().contains("10 s of processor time"));
+        assert!(by(101 << 8).unwrap().ends_with("exit code 101: moov atom not found"));
+    }
+
+    #[test]
+    fn a_flood_is_cut_and_the_log_keeps_its_end() {
+        assert_eq!(read_at_most(&[1; 9][..], 8), (vec![1; 9], true));
+        assert_eq!(read_at_most(&[1; 8][..], 8), (vec![1; 8], false));
+        let log = [vec![b'x'; 100_000], b"\n[mov @ 0x5] moov atom\x1b not found\n\n".to_vec()].concat();
+        assert!(tail(&log[..]).len() <= 2 * LOG_BYTES + 4096);
+        assert_eq!(last_line(&tail(&log[..])), "moov atom not found");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error_of_the_installation() {
+        let tool = Tool { path: "/nonexistent/goodgate-media".into() };
+        let clip = File::open("/dev/null").unwrap();
+        let limits = Limits::for_probe();
+        let e = run(&tool, "probe", &limits.request(), &limits, Files { clip, outputs: Vec::new() }).unwrap_err();
+        assert!(e.to_string().starts_with("can not start \"/nonexistent/goodgate-media\": "), "{e}");
+    }
+}

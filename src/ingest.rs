@@ -10,7 +10,7 @@ mod standing;
 
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
 
-use crate::catalog::{Catalog, CatalogError, CopyRootRow, NewCard, NewCopyRoot};
+use crate::catalog::{Catalog, CatalogError, NewCard, NewCopyRoot};
 use crate::clip::{CardId, CopyRootId, JobId, Listing, SourceKind, Warning};
 use crate::config::{Config, VerifyDepth};
 use crate::copy::{CopyState, FileRecord};
@@ -114,7 +114,9 @@ impl IngestError {
     pub fn hold(&self) -> Option<Hold> {
         match self {
             Self::Changed { .. } => Some(Hold::SourceChanged),
-            Self::Refused(r) if r.iter().any(|r| matches!(r, plan::Refusal::Space { .. } | plan::Refusal::Inodes { .. })) => {
+            Self::Refused(r)
+                if r.iter().any(|r| matches!(r, plan::Refusal::Space { .. } | plan::Refusal::Inodes { .. })) =>
+            {
                 Some(Hold::DiskFull)
             }
             Self::Refused(_) | Self::Roll(_) | Self::EmptyCard(_) => Some(Hold::Unsafe),
@@ -159,7 +161,6 @@ struct Planned {
     folders: Vec<String>,
     roll: String,
     known: Option<CardId>,
-    added: usize,
     warnings: Vec<Warning>,
     refusals: Vec<plan::Refusal>,
 }
@@ -179,11 +180,11 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
             let roll = catalog.card(id)?.map(|c| c.roll).unwrap_or_default();
             return Err(IngestError::Changed { roll, changed });
         }
-        Some((id, Known::Same { added })) => Some((id, added)),
+        Some((id, Known::Same { .. })) => Some(id),
         _ => None,
     };
     let recorded = match known {
-        Some((id, _)) => catalog.card(id)?.map(|c| c.roll),
+        Some(id) => catalog.card(id)?.map(|c| c.roll),
         None => None,
     };
     let roll = recorded.or(request.roll.clone()).or(source.roll.clone()).ok_or_else(|| {
@@ -198,7 +199,7 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
     for path in &wanted {
         places.push(places::open(catalog, path, request.to.is_empty() || dry)?);
     }
-    let card_id = known.map(|k| k.0);
+    let card_id = known;
     let folders = match card_id {
         None => vec![places::folder(catalog, None, &roll, &places)?; places.len()],
         Some(_) => {
@@ -207,10 +208,8 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
         }
     };
     let roll = if card_id.is_some() { roll } else { folders.first().cloned().unwrap_or(roll) };
-    let used = (source.kind == SourceKind::Card).then_some(card::UsedSpace {
-        used_bytes: source.facts.used_bytes,
-        cluster_bytes: source.facts.cluster_bytes,
-    });
+    let used = (source.kind == SourceKind::Card)
+        .then_some(card::UsedSpace { used_bytes: source.facts.used_bytes, cluster_bytes: source.facts.cluster_bytes });
     let warnings = card::warnings(&source.card, used);
     let mut dests = Vec::new();
     for (place, folder) in places.iter().zip(&folders) {
@@ -226,14 +225,15 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
         });
     }
     let refusals = plan::refusals(source.root.path(), &source.card.listing, &dests);
-    Ok(Planned { source, places, folders, roll, known: card_id, added: known.map_or(0, |k| k.1), warnings, refusals })
+    Ok(Planned { source, places, folders, roll, known: card_id, warnings, refusals })
 }
 
 /// Before a folder is made there: a destination may not lie on the card.
 fn inside_card(card: &Path, dest: &Path) -> Option<plan::Refusal> {
     let dest = std::path::absolute(dest).ok()?;
     let near = dest.ancestors().find_map(|p| p.canonicalize().ok())?;
-    near.starts_with(card).then(|| plan::Refusal::InsideCard { dest: dest.display().to_string(), card: card.display().to_string() })
+    near.starts_with(card)
+        .then(|| plan::Refusal::InsideCard { dest: dest.display().to_string(), card: card.display().to_string() })
 }
 
 /// Card files that already have their final name in the roll's folder.
@@ -317,7 +317,7 @@ pub fn ingest(
 /// Moves the card's job to a step, with or without a hold.
 fn step_to(catalog: &mut Catalog, job: &Job, to: Step, hold: Option<(Hold, String)>) -> Result<(), IngestError> {
     let now = catalog.open_job(job.card)?.map_or(to, |j| j.step);
-    Ok(catalog.advance(job.id, now, to, hold, None)?)
+    Ok(catalog.advance(job.id, now, to, hold, None, Timestamp::now())?)
 }
 
 /// A job with what it was started on.
@@ -337,7 +337,11 @@ fn job_lock(station: &Station, source: &Source) -> Result<Lock, IngestError> {
 }
 
 /// One lock a device, in one order everywhere, so that two cards to the same disks take turns. `None`: told to stop.
-fn device_locks(station: &Station, planned: &Planned, progress: &dyn Progress) -> Result<Option<Vec<Lock>>, IngestError> {
+fn device_locks(
+    station: &Station,
+    planned: &Planned,
+    progress: &dyn Progress,
+) -> Result<Option<Vec<Lock>>, IngestError> {
     let names: BTreeSet<String> = planned.places.iter().map(|p| device_lock_name(&p.facts)).collect();
     let at = |source| IngestError::Lock { path: station.locks(), source };
     let mut held = Vec::new();
@@ -346,7 +350,10 @@ fn device_locks(station: &Station, planned: &Planned, progress: &dyn Progress) -
             held.push(lock);
             continue;
         }
-        progress.event(Event::Note(&format!("waiting: another offload or a check uses {}", name.trim_start_matches("device "))));
+        progress.event(Event::Note(&format!(
+            "waiting: another offload or a check uses {}",
+            name.trim_start_matches("device ")
+        )));
         match lock::wait_lock(&station.locks(), &name, || progress.stop_asked()).map_err(at)? {
             Some(lock) => held.push(lock),
             None => return Ok(None),
@@ -389,12 +396,19 @@ fn write_down(
     };
     let asked = p.known.is_none().then_some(request.roll.as_ref().or(source.roll.as_ref())).flatten();
     if asked.is_some_and(|a| *a != p.roll) {
-        let note = format!("a folder \"{}\" is already there: this card becomes {}", asked.cloned().unwrap_or_default(), p.roll);
+        let note = format!(
+            "a folder \"{}\" is already there: this card becomes {}",
+            asked.cloned().unwrap_or_default(),
+            p.roll
+        );
         progress.event(Event::Note(&note));
         catalog.log(card, None, &note, now)?;
     }
     if source.kind == SourceKind::Card && !source.facts.mount.read_only {
-        let note = format!("the card is mounted read-write at \"{}\"; nothing was written to it", source.facts.mount.point.display());
+        let note = format!(
+            "the card is mounted read-write at \"{}\"; nothing was written to it",
+            source.facts.mount.point.display()
+        );
         progress.event(Event::Note(&note));
         catalog.log(card, None, &note, now)?;
     }
@@ -477,7 +491,7 @@ fn copy(
     dests: &[Destination],
     progress: &dyn Progress,
 ) -> Result<Option<(Hold, String)>, IngestError> {
-    catalog.clear_card_findings(job.card)?;
+    forget_old_faults(catalog, job, &p.source)?;
     let formats = formats(&station.config, &request.formats);
     let reread = !request.no_source_reread && station.config.offload.verify == VerifyDepth::Full;
     let tasks = tasks(catalog, request, p, job, dests)?;
@@ -498,22 +512,27 @@ fn copy(
     progress.event(Event::Step { roll: &p.roll, step: Step::Offload.name() });
     progress.event(Event::Begin { what: "copying", roll: &p.roll, files: tasks.len() as u64, bytes: to_read });
     let card = offload::Source {
-        root: Root::open(p.source.root.path()).map_err(|source| IngestError::Card { path: request.card.clone(), source })?,
+        root: Root::open(p.source.root.path())
+            .map_err(|source| IngestError::Card { path: request.card.clone(), source })?,
         fs_type: p.source.facts.mount.fs_type.clone(),
     };
     let options = Options { formats: &formats, source_reread: reread, job: job.id };
     let clocks = (std::time::Instant::now(), Timestamp::now());
-    let outcome = recording(catalog, job.card, progress, |progress| offload::offload(&card, tasks, dests, &options, progress));
+    let outcome =
+        recording(catalog, job.card, progress, |progress| offload::offload(&card, tasks, dests, &options, progress));
     let unread = match outcome {
         Ok(outcome) => outcome.unread,
         Err(OffloadError::Stopped) => return Err(IngestError::Stopped),
         Err(OffloadError::CannotRecord(e)) => return Err(e.into()),
-        Err(OffloadError::CardGone { source, .. }) => return Err(IngestError::Card { path: request.card.clone(), source }),
+        Err(OffloadError::CardGone { source, .. }) => {
+            return Err(IngestError::Card { path: request.card.clone(), source });
+        }
     };
     let now = Timestamp::now();
     let passed = now.duration_since(clocks.1).as_secs() - clocks.0.elapsed().as_secs() as i64;
     if passed.abs() > 60 {
-        let text = format!("the station's clock jumped by {passed} s during the copy: times in the records are doubtful");
+        let text =
+            format!("the station's clock jumped by {passed} s during the copy: times in the records are doubtful");
         catalog.raise_warning(job.card, &Warning { id: "clock".into(), text }, now)?;
     }
     let again = list::list(p.source.root.path(), &station.config.litter)?;
@@ -532,6 +551,15 @@ fn copy(
     Ok((unread > 0).then(|| (Hold::SourceUnreadable, format!("{unread} files could not be read"))))
 }
 
+/// What an earlier run saw wrong with the card itself is looked at again by this one.
+fn forget_old_faults(catalog: &mut Catalog, job: &Job, source: &Source) -> Result<(), IngestError> {
+    let here = Finding::new(FindingKind::Unstable, source.root.path(), &RelPath::root(), "").copy;
+    for finding in catalog.open_findings(job.card)?.into_iter().filter(|f| f.copy == here) {
+        catalog.clear_card_findings(job.card, &finding.relpath, Timestamp::now())?;
+    }
+    Ok(())
+}
+
 /// The manifest's formats: XXH64, those of the config, those asked for.
 fn formats(config: &Config, asked: &[String]) -> Vec<HashFormat> {
     let mut out = config.hash.clone();
@@ -543,26 +571,36 @@ fn formats(config: &Config, asked: &[String]) -> Vec<HashFormat> {
 }
 
 /// What is left to do for each file: destinations without a standing proof of this job, and the card's own reads.
-fn tasks(catalog: &Catalog, request: &Request, p: &Planned, job: &Job, dests: &[Destination]) -> Result<Vec<Task>, IngestError> {
+fn tasks(
+    catalog: &Catalog,
+    request: &Request,
+    p: &Planned,
+    job: &Job,
+    dests: &[Destination],
+) -> Result<Vec<Task>, IngestError> {
     let mut proven: Vec<BTreeSet<RelPath>> = Vec::new();
     for dest in dests {
         let mut done = BTreeSet::new();
         for row in catalog.copies(dest.id)? {
-            let (true, true, false) = (row.state == CopyState::Proven, row.job == job.id, request.rehash) else { continue };
+            let (true, true, false) = (row.state == CopyState::Proven, row.job == job.id, request.rehash) else {
+                continue;
+            };
             if standing_proof(dest, &row).is_some() {
                 done.insert(row.relpath);
             }
         }
         proven.push(done);
     }
-    let records: BTreeMap<RelPath, _> = catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
+    let records: BTreeMap<RelPath, _> =
+        catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
     let short = &job.id.0.simple().to_string()[20..];
     let mut out = Vec::new();
     for (n, file) in p.source.card.listing.files.iter().enumerate() {
         let row = records.get(&file.relpath);
         let temp = file.relpath.parent().join(format!(".{short}.{n}.goodgate-part"));
         let temp = temp.map_err(|e| IngestError::Internal(e.to_string()))?;
-        let todo: Vec<_> = (0..dests.len()).filter(|d| !proven[*d].contains(&file.relpath)).map(|d| (d, temp.clone())).collect();
+        let todo: Vec<_> =
+            (0..dests.len()).filter(|d| !proven[*d].contains(&file.relpath)).map(|d| (d, temp.clone())).collect();
         let known = row.filter(|r| r.row_intact).and_then(|r| {
             let digests = r.digests.clone()?;
             Some(FileRecord { file: file.clone(), digests, blocks: r.blocks.clone() })
@@ -593,7 +631,10 @@ fn report_foreign_parts(dests: &[Destination], planned: &[(CopyRootId, RelPath, 
         let Ok(listing) = list::list(&dest.folder.under(dest.base.path()), &[]) else { continue };
         for file in listing.files.iter().filter(|f| f.relpath.name().ends_with(b".goodgate-part")) {
             if !planned.iter().any(|(id, _, temp)| *id == dest.id && *temp == file.relpath) {
-                let text = format!("\"{}\" in \"{}\" is an unfinished file that this job does not know; it was left alone", file.relpath, dest.name);
+                let text = format!(
+                    "\"{}\" in \"{}\" is an unfinished file that this job does not know; it was left alone",
+                    file.relpath, dest.name
+                );
                 progress.event(Event::Note(&text));
             }
         }
@@ -634,7 +675,8 @@ fn seal(
     progress: &dyn Progress,
 ) -> Result<Option<(Hold, String)>, IngestError> {
     let mut fault = None;
-    let records: BTreeMap<RelPath, _> = catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
+    let records: BTreeMap<RelPath, _> =
+        catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
     let creator = creator(station);
     for dest in dests {
         let rows = catalog.copies(dest.id)?;
@@ -647,8 +689,10 @@ fn seal(
         }
         if entries.len() < listing.files.len() {
             let missing = listing.files.len() - entries.len();
-            let why = rows.iter().find(|r| r.state != CopyState::Proven).and_then(|r| r.note.clone()).unwrap_or_default();
-            let note = format!("\"{}\": {missing} of {} files are not proven there: {why}", dest.name, listing.files.len());
+            let why =
+                rows.iter().find(|r| r.state != CopyState::Proven).and_then(|r| r.note.clone()).unwrap_or_default();
+            let note =
+                format!("\"{}\": {missing} of {} files are not proven there: {why}", dest.name, listing.files.len());
             let hold = match rows.iter().any(|r| r.state == CopyState::Conflict) {
                 true => Hold::Conflict,
                 false => Hold::DestinationFailed,
@@ -727,7 +771,8 @@ fn seal_one(
 /// Our own record beside the manifest: BLAKE3 and block digests, from which the catalog could be rebuilt.
 fn lay_evidence(catalog: &Catalog, job: &Job, dest: &Destination, generation: u32) -> Result<(), IngestError> {
     use crate::digest::hex;
-    let relpath = RelPath::new(format!(".goodgate/evidence/{}-{generation:04}.jsonl", dest.folder)).map_err(|e| IngestError::Internal(e.to_string()))?;
+    let relpath = RelPath::new(format!(".goodgate/evidence/{}-{generation:04}.jsonl", dest.folder))
+        .map_err(|e| IngestError::Internal(e.to_string()))?;
     let at = |source| IngestError::Write { path: relpath.under(dest.base.path()), source };
     if dest.base.stat(&relpath).map_err(at)?.is_some() {
         return Ok(());

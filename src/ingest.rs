@@ -438,7 +438,10 @@ fn write_down(
             let _ = remove(&place.base, &relpath);
         }
     }
-    let id = catalog.start_job(card, &serde_json::to_string(request).unwrap_or_default(), now)?;
+    // Absolute: the daemon may continue it from another folder.
+    let to = request.to.iter().map(|d| std::path::absolute(d).unwrap_or_else(|_| d.clone())).collect();
+    let kept = Request { card: source.root.path().to_path_buf(), to, ..request.clone() };
+    let id = catalog.start_job(card, &serde_json::to_string(&kept).unwrap_or_default(), now)?;
     let started_at = catalog.open_job(card)?.map_or(now, |j| j.started_at);
     Ok(Job { id, card, started_at, roots })
 }

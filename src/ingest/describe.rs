@@ -91,6 +91,9 @@ impl Room<'_> {
         if done(clip.media) {
             return Ok((clip.media, clip.media_note.clone()));
         }
+        if clip.media == MediaState::Ok && self.has_web(clip, essence)? {
+            return Ok((MediaState::Ok, None));
+        }
         let Some(file) = self.roots.file(essence) else {
             return Ok((MediaState::Pending, Some("no proven copy of it can be read now".into())));
         };
@@ -111,6 +114,11 @@ impl Room<'_> {
         };
         catalog.set_metadata(clip.id, &metadata, state, note.as_deref())?;
         Ok((state, note))
+    }
+
+    fn has_web(&self, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
+        let target = self.target("web", essence, clip, "mp4")?;
+        Ok(target.under(&self.station.media_root()).is_file())
     }
 
     /// Makes the proxy and the poster unless both are there; `Failed` with the reason when an output was not to be had.

@@ -290,7 +290,7 @@ fn read(c: &Connection, card: CardId, record: &FileRecord, now: Timestamp) -> Re
     if equal && record.digests.mhl.iter().any(|d| first.get(d.format).is_none()) {
         let mut both = record.clone();
         both.digests.mhl = HashFormat::MHL.iter().filter_map(|f| record.digests.get(*f).or(first.get(*f))).collect();
-        return store_read(c, card, &both, known.equal_reads + 1, known.unstable, now);
+        return store_read(c, card, &both, (known.equal_reads + 1).min(2), known.unstable, now);
     }
     reread(c, card, &record.file, equal, now)
 }
@@ -299,7 +299,7 @@ fn reread(c: &Connection, card: CardId, file_now: &CardFile, equal: bool, now: T
     let known = file(c, card, &file_now.relpath)?;
     let counts = equal && known.digests.is_some() && known.file == *file_now;
     let set =
-        if counts { "equal_reads = equal_reads + 1, last_read_at = ?3" } else { "unstable = 1, last_read_at = ?3" };
+        if counts { "equal_reads = min(equal_reads + 1, 2), last_read_at = ?3" } else { "unstable = 1, last_read_at = ?3" };
     change_file(c, card, &file_now.relpath, set, params![text_of(now)])
 }
 

@@ -443,3 +443,118 @@ pub(super) fn full(c: &Connection, id: ClipId) -> Result<ClipFull, Fault> {
     })?;
     Ok(ClipFull { files: files.into_iter().map(|f| f.0).collect(), copies, proxies, ..row })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::tests::{CLIP, Station, at, card_of};
+    use crate::clip::{AudioMetadata, VideoMetadata};
+    use crate::timecode::{FrameRate, Timecode};
+
+    fn metadata() -> ClipMetadata {
+        let rate = FrameRate::new(30_000, 1001).unwrap();
+        ClipMetadata {
+            container: Some("mov,mp4".into()),
+            video: Some(VideoMetadata {
+                codec: "h264".into(),
+                width: 1920,
+                height: 1080,
+                rate: Some(rate),
+                ..VideoMetadata::default()
+            }),
+            audio: vec![AudioMetadata { codec: "pcm_s24le".into(), channels: 2, sample_rate_hz: 48_000 }; 2],
+            start_tc: Timecode::parse("00:00:59;29", rate),
+            duration_frames: Some(1),
+            recorded_at: Some(at(0)),
+            tags: vec![("a".into(), "x".into()), ("a".into(), "y".into())],
+            ..ClipMetadata::default()
+        }
+    }
+
+    #[test]
+    fn a_clip_has_the_keys_of_the_contract() {
+        let mut s = Station::offloaded();
+        let id = s.cat.clips(s.card).unwrap()[0].id;
+        s.cat.set_metadata(id, &metadata(), MediaState::Ok, Some("rate varies")).unwrap();
+        let path = Some("/media/A001/web/A001C001.mp4".to_owned());
+        let web = ProxyFile { preset: "web".into(), path: path.clone(), state: MediaState::Ok, note: None };
+        let poster = ProxyFile { preset: "poster".into(), path: path.clone(), state: MediaState::Failed, note: None };
+        s.cat.set_proxy(id, &web).unwrap();
+        s.cat.set_proxy(id, &poster).unwrap();
+        let clip = s.cat.clip("A001C001").unwrap().pop().unwrap();
+        let json = serde_json::to_value(&clip).unwrap();
+        for (key, value) in [
+            ("id", json!(id.to_string())),
+            ("name", json!("A001C001")),
+            ("roll", json!("A001")),
+            ("camera", json!("A")),
+            ("start_tc", json!("00:00:59;29")),
+            ("end_tc", json!("00:01:00;02")),
+            ("duration_frames", json!(1)),
+            ("fps", json!("29.97")),
+            ("width", json!(1920)),
+            ("height", json!(1080)),
+            ("video_codec", json!("h264")),
+            ("audio_channels", json!(4)),
+            ("recorded_at", json!("2027-01-15T08:00:00.000Z")),
+            ("files", json!([CLIP])),
+            ("copies", json!([format!("/mnt/a/A001/{CLIP}"), format!("/mnt/b/A001/{CLIP}")])),
+            ("proxy", json!(path)),
+            ("poster", json!(null)),
+            ("media", json!("ok")),
+            ("media_note", json!("rate varies")),
+            ("tags", json!([["a", "x"], ["a", "y"]])),
+        ] {
+            assert_eq!(json[key], value, "{key}");
+        }
+        assert_eq!(json["proxies"][1], json!({"preset": "web", "path": path, "state": "ok", "note": null}));
+    }
+
+    #[test]
+    fn a_clip_is_found_by_id_by_name_and_by_the_start_of_one_id() {
+        let s = Station::with(&card_of(&[CLIP, "CLIPS/A001C002.MOV"]));
+        let all = s.cat.clips(s.card).unwrap();
+        for clip in &all {
+            let id = clip.id.to_string();
+            assert_eq!(s.cat.clip(&id.to_uppercase()).unwrap()[0].name, clip.name);
+            assert_eq!(s.cat.clip(&id[..35]).unwrap()[0].name, clip.name);
+            assert_eq!(s.cat.clip(&clip.name).unwrap()[0].id, clip.id);
+        }
+        for none in [&all[0].id.to_string()[..2], "", "%", "nothing"] {
+            assert!(s.cat.clip(none).unwrap().is_empty(), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_read_again_replaces_what_was_there() {
+        let mut s = Station::new();
+        let id = s.cat.clips(s.card).unwrap()[0].id;
+        s.cat.set_metadata(id, &metadata(), MediaState::Ok, None).unwrap();
+        let sound = ClipMetadata { camera_make: Some("Zoom".into()), ..ClipMetadata::default() };
+        s.cat.set_metadata(id, &sound, MediaState::Failed, Some("cut")).unwrap();
+        let clip = s.cat.clip("A001C001").unwrap().pop().unwrap();
+        assert_eq!((clip.fps, clip.start_tc, clip.width, clip.audio_channels), (None, None, None, None));
+        assert_eq!((clip.camera.as_deref(), clip.media), (Some("Zoom"), MediaState::Failed));
+    }
+
+    #[test]
+    fn tags_are_added_and_kept() {
+        let mut s = Station::new();
+        let id = s.cat.clips(s.card).unwrap()[0].id;
+        let one = Tag { rating: Some(4), keywords: vec!["b".into()], scene: Some("12A".into()), ..Tag::default() };
+        s.cat.tag(id, &one).unwrap();
+        let two = Tag { circled: Some(true), keywords: vec!["a".into(), "b".into()], ..Tag::default() };
+        s.cat.tag(id, &two).unwrap();
+        let clip = s.cat.clip("A001C001").unwrap().pop().unwrap();
+        assert_eq!((clip.rating, clip.circled, clip.scene.as_deref()), (Some(4), true, Some("12A")));
+        assert_eq!(clip.keywords, ["a", "b"]);
+        assert!(s.cat.tag(id, &Tag { rating: Some(6), ..Tag::default() }).is_err());
+    }
+
+    #[test]
+    fn the_camera_letter_comes_from_rolls_that_have_one() {
+        for (roll, letter) in [("A001", "A"), ("b002", "B"), ("C_0001", "C"), ("CARD1", ""), ("001", ""), ("", "")] {
+            assert_eq!(camera_letter(roll), letter, "{roll}");
+        }
+    }
+}

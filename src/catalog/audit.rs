@@ -236,7 +236,8 @@ mod tests {
         assert_eq!(found.columns, ["roll", "files", "bytes"]);
         assert_eq!(found.rows, [vec![json!("A001"), json!(2), json!(10_000_000)]]);
         let found =
-            asked(&s, "WITH c AS (SELECT path FROM copies WHERE relpath LIKE '%.MOV') SELECT * FROM c").unwrap();
+            asked(&s, "WITH c AS (SELECT path FROM copies WHERE relpath LIKE '%.MOV') SELECT * FROM c ORDER BY path")
+                .unwrap();
         assert_eq!(found.rows.len(), 2);
         assert_eq!(found.rows[0][0], json!(format!("/mnt/a/A001/{CLIP}")));
         for text in [

@@ -1,8 +1,8 @@
 //! The editors' search: a `Query` tree becomes one SQL condition. Every text is a parameter; those for FTS5 are
 //! quoted besides, so that nothing a person types is ever syntax.
 
-use super::clips::{ClipFull, full};
 use super::error::{CatalogError, Fault};
+use super::show::{ClipFull, full};
 use super::{Catalog, int, parsed};
 use crate::clip::{CardId, ClipId};
 use crate::query::{Expr, Field, Match, Part, Query, SortKey, State};

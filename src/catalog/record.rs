@@ -245,8 +245,11 @@ fn read(c: &Connection, card: CardId, record: &FileRecord, now: Timestamp) -> Re
 fn reread(c: &Connection, card: CardId, file_now: &CardFile, equal: bool, now: Timestamp) -> Result<(), Fault> {
     let known = file(c, card, &file_now.relpath)?;
     let counts = equal && known.digests.is_some() && known.file == *file_now;
-    let set =
-        if counts { "equal_reads = min(equal_reads + 1, 2), last_read_at = ?3" } else { "unstable = 1, last_read_at = ?3" };
+    let set = if counts {
+        "equal_reads = min(equal_reads + 1, 2), last_read_at = ?3"
+    } else {
+        "unstable = 1, last_read_at = ?3"
+    };
     change_file(c, card, &file_now.relpath, set, params![text_of(now)])
 }
 

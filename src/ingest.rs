@@ -196,6 +196,7 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
         places.push(places::open(catalog, path, request.to.is_empty() || dry)?);
     }
     let card_id = known;
+    rotated(catalog, card_id, &places)?;
     let folders = match card_id {
         None => vec![places::folder(catalog, None, &roll, &places)?; places.len()],
         Some(_) => {
@@ -222,6 +223,43 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
     }
     let refusals = plan::refusals(source.root.path(), &source.card.listing, &dests);
     Ok(Planned { source, places, folders, roll, known: card_id, warnings, refusals })
+}
+
+/// Drives take turns at one mount point. Another volume at a known path is a new destination, but not in the middle of
+/// a job that began on the old one.
+fn rotated(catalog: &Catalog, card: Option<CardId>, places: &[Place]) -> Result<(), IngestError> {
+    let Some(card) = card else { return Ok(()) };
+    let Some(job) = catalog.open_job(card)? else { return Ok(()) };
+    let copying = matches!(job.step, Step::Settle | Step::Offload | Step::Seal) && job.hold != Some(Hold::Cancelled);
+    for root in catalog.copy_roots(card)?.into_iter().filter(|_| copying) {
+        let swapped = |p: &&Place| p.name == root.destination && p.volume != root.volume;
+        if places.iter().any(|p| p.volume == root.volume) {
+            continue;
+        }
+        if let Some(place) = places.iter().find(swapped) {
+            let old = catalog.volume_row(root.volume)?;
+            let why = format!(
+                "this offload began there on another volume ({}): mount that one again, or cancel the job",
+                old.label.unwrap_or(old.key)
+            );
+            return Err(IngestError::Destination { path: place.name.clone(), why });
+        }
+    }
+    Ok(())
+}
+
+/// The volumes that were at these paths before, for a note.
+fn note_rotation(catalog: &Catalog, places: &[Place], progress: &dyn Progress) -> Result<(), IngestError> {
+    let known = catalog.all_copy_roots()?;
+    for place in places {
+        let here = known.iter().any(|r| r.destination == place.name && r.volume == place.volume);
+        let Some(old) = known.iter().rev().find(|r| r.destination == place.name && !here) else { continue };
+        let (old, new) = (catalog.volume_row(old.volume)?, catalog.volume_row(place.volume)?);
+        let name = |v: crate::catalog::VolumeRow| v.label.unwrap_or(v.key);
+        let text = format!("\"{}\" is a new volume ({}); before it was {}", place.name, name(new), name(old));
+        progress.event(Event::Note(&text));
+    }
+    Ok(())
 }
 
 /// Before a folder is made there: a destination may not lie on the card.
@@ -413,6 +451,7 @@ fn write_down(
     for warning in &p.warnings {
         catalog.raise_warning(card, warning, now)?;
     }
+    note_rotation(catalog, &p.places, progress)?;
     let mut roots = Vec::new();
     for (place, folder) in p.places.iter().zip(&p.folders) {
         places::mark(place)?;

@@ -338,12 +338,13 @@ pub fn ingest(
             step_to(catalog, &job, Step::Offload, Some((hold, e.to_string())))?;
         }
     }
-    let standing = standing?;
+    let mut standing = standing?;
     // The next card may have the disks; what follows reads one copy at its leisure.
     drop(device_locks);
     describe::describe(station, catalog, job.card, !request.no_media && station.config.media.enabled, progress)?;
     if catalog.open_job(job.card)?.is_some_and(|j| j.hold.is_none()) && !progress.stop_asked() {
         catalog.finish_job(job.id, Timestamp::now())?;
+        standing.report.step = None;
     }
     Ok(standing)
 }

@@ -43,8 +43,8 @@
 //! - An absolute path in the catalog: a place is (volume, relative path).
 //! - `unsafe` outside `disk/pagecache.rs` and the child program.
 #![deny(unsafe_code)]
-pub mod card;
 
+pub mod card;
 pub mod catalog;
 pub mod clip;
 pub mod config;
@@ -54,16 +54,16 @@ pub mod disk;
 pub mod evidence;
 pub mod finding;
 pub mod hash;
+pub mod ingest;
 pub mod job;
+pub mod media;
 pub mod mhl;
-pub mod offload;
 pub mod notify;
-pub mod job;
+pub mod offload;
+pub mod preset;
 pub mod progress;
 pub mod query;
 pub mod read;
-pub mod media;
-pub mod preset;
 pub mod relpath;
 pub mod timecode;
 pub mod verdict;

@@ -25,7 +25,7 @@ pub use clips::{ClipFull, ClipRow, Tag};
 pub use error::CatalogError;
 pub use jobs::{JobRow, LogRow};
 pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
-pub use record::{CopyRow, DueFilter, DueRow, FileRow, Proof};
+pub use record::{CopyRow, DueFilter, DueRow, FileRow, Mark, Proof, Seen};
 pub use search::{Found, asks_safe};
 
 use crate::evidence::{Disk, Presence};

@@ -50,6 +50,27 @@ pub struct Proof {
     pub read_back: ReadBack,
 }
 
+/// One result of a verification, for [`Catalog::mark`].
+#[derive(Clone, Debug)]
+pub struct Mark {
+    pub root: CopyRootId,
+    pub relpath: RelPath,
+    pub at: Timestamp,
+    pub seen: Seen,
+}
+
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// As [`Catalog::mark_proven`].
+    Good(Proof),
+    /// As [`Catalog::mark_failed`].
+    Bad(Finding),
+    /// A finding that says nothing against the copy's own row.
+    Note(Finding),
+    /// What is no copy of a card file is as it should be: its findings are cleared.
+    Clear,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct DueFilter {
     pub roll: Option<String>,
@@ -174,11 +195,7 @@ impl Catalog {
         finding: &Finding,
         now: Timestamp,
     ) -> Result<(), CatalogError> {
-        self.write(|tx| {
-            let card = card_of(tx, root)?;
-            fail(tx, card, root, relpath, CopyState::Failed, &finding.note)?;
-            findings::add(tx, card, Some(root), finding, now)
-        })
+        self.write(|tx| found_bad(tx, root, relpath, finding, now))
     }
 
     /// Read again and equal: a new date, and its findings are cleared. A check weaker than the proof on record proves
@@ -190,20 +207,21 @@ impl Catalog {
         proof: Proof,
         now: Timestamp,
     ) -> Result<(), CatalogError> {
+        self.write(|tx| found_good(tx, root, relpath, proof, now))
+    }
+
+    /// Many results of a verification in one commit: all of them, or none.
+    pub fn mark(&mut self, marks: &[Mark]) -> Result<(), CatalogError> {
         self.write(|tx| {
-            let card = card_of(tx, root)?;
-            let old = copy(tx, root, relpath)?;
-            let old = old.ok_or_else(|| Fault::Unknown(format!("copy of \"{relpath}\" in folder {root}")))?;
-            let stronger = old.state == CopyState::Proven && old.row_intact && old.read_back > Some(proof.read_back);
-            if stronger && old.blake3 == Some(file_blake3(tx, card, relpath)?) {
-                let key = root.to_string();
-                let values = params![text_of(now), int(proof.size_bytes), proof.mtime_ns];
-                let set = "checked_at = ?3, size_bytes = ?4, mtime_ns = ?5";
-                COPY.change(tx, [&key, &relpath.as_bytes()], set, values)?;
-            } else {
-                prove(tx, card, root, relpath, old.job, proof, now)?;
+            for Mark { root, relpath, at, seen } in marks {
+                match seen {
+                    Seen::Good(proof) => found_good(tx, *root, relpath, *proof, *at)?,
+                    Seen::Bad(finding) => found_bad(tx, *root, relpath, finding, *at)?,
+                    Seen::Note(finding) => findings::add(tx, card_of(tx, *root)?, Some(*root), finding, *at)?,
+                    Seen::Clear => findings::clear(tx, *root, relpath, *at)?,
+                }
             }
-            findings::clear(tx, root, relpath, now)
+            Ok(())
         })
     }
 
@@ -247,6 +265,45 @@ impl Catalog {
             Ok(c.query_row(sql, [], |r| time(r, "at")).optional()?)
         })
     }
+}
+
+fn found_bad(
+    c: &Connection,
+    root: CopyRootId,
+    relpath: &RelPath,
+    finding: &Finding,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let card = card_of(c, root)?;
+    // A manifest or an extra file has no row of its own; the finding alone tells of it.
+    match file(c, card, relpath) {
+        Ok(_) => fail(c, card, root, relpath, CopyState::Failed, &finding.note)?,
+        Err(Fault::Unknown(_)) => {}
+        Err(other) => return Err(other),
+    }
+    findings::add(c, card, Some(root), finding, now)
+}
+
+fn found_good(
+    c: &Connection,
+    root: CopyRootId,
+    relpath: &RelPath,
+    proof: Proof,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let card = card_of(c, root)?;
+    let old = copy(c, root, relpath)?;
+    let old = old.ok_or_else(|| Fault::Unknown(format!("copy of \"{relpath}\" in folder {root}")))?;
+    let stronger = old.state == CopyState::Proven && old.row_intact && old.read_back > Some(proof.read_back);
+    if stronger && old.blake3 == Some(file_blake3(c, card, relpath)?) {
+        let key = root.to_string();
+        let values = params![text_of(now), int(proof.size_bytes), proof.mtime_ns];
+        let set = "checked_at = ?3, size_bytes = ?4, mtime_ns = ?5";
+        COPY.change(c, [&key, &relpath.as_bytes()], set, values)?;
+    } else {
+        prove(c, card, root, relpath, old.job, proof, now)?;
+    }
+    findings::clear(c, root, relpath, now)
 }
 
 fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Result<(), Fault> {

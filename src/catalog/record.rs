@@ -5,11 +5,10 @@
 
 use super::error::{CatalogError, Fault};
 use super::rowsum::{COPY, FILE};
-use super::{Catalog, cards, findings, int, jobs, natural, parsed, places, relpath, text_of, time, warnings};
-use crate::clip::{CardFile, CardId, CopyRootId, JobId, VolumeId, Warning};
+use super::{Catalog, cards, findings, int, jobs, parsed, places, relpath, text_of, warnings};
+use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
 use crate::copy::{CopyState, FileRecord, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
-use crate::finding::Finding;
 use crate::progress::Intent;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
@@ -48,44 +47,6 @@ pub struct Proof {
     pub size_bytes: u64,
     pub mtime_ns: i64,
     pub read_back: ReadBack,
-}
-
-/// One result of a verification, for [`Catalog::mark`].
-#[derive(Clone, Debug)]
-pub struct Mark {
-    pub root: CopyRootId,
-    pub relpath: RelPath,
-    pub at: Timestamp,
-    pub seen: Seen,
-}
-
-#[derive(Clone, Debug)]
-pub enum Seen {
-    /// As [`Catalog::mark_proven`].
-    Good(Proof),
-    /// As [`Catalog::mark_failed`].
-    Bad(Finding),
-    /// A finding that says nothing against the copy's own row.
-    Note(Finding),
-    /// What is no copy of a card file is as it should be: its findings are cleared.
-    Clear,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct DueFilter {
-    pub roll: Option<String>,
-    pub volume: Option<VolumeId>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueRow {
-    pub card: CardId,
-    pub copy_root: CopyRootId,
-    pub relpath: RelPath,
-    pub state: CopyState,
-    /// Of the last check that found it equal; `None` for a copy that never was.
-    pub proven_at: Option<Timestamp>,
-    pub size_bytes: u64,
 }
 
 impl Catalog {
@@ -186,124 +147,6 @@ impl Catalog {
             Ok(())
         })
     }
-
-    /// A verification found the copy bad: state and finding in one transaction.
-    pub fn mark_failed(
-        &mut self,
-        root: CopyRootId,
-        relpath: &RelPath,
-        finding: &Finding,
-        now: Timestamp,
-    ) -> Result<(), CatalogError> {
-        self.write(|tx| found_bad(tx, root, relpath, finding, now))
-    }
-
-    /// Read again and equal: a new date, and its findings are cleared. A check weaker than the proof on record proves
-    /// less than that one: it is noted as seen, and class and date of the proof stay.
-    pub fn mark_proven(
-        &mut self,
-        root: CopyRootId,
-        relpath: &RelPath,
-        proof: Proof,
-        now: Timestamp,
-    ) -> Result<(), CatalogError> {
-        self.write(|tx| found_good(tx, root, relpath, proof, now))
-    }
-
-    /// Many results of a verification in one commit: all of them, or none.
-    pub fn mark(&mut self, marks: &[Mark]) -> Result<(), CatalogError> {
-        self.write(|tx| {
-            for Mark { root, relpath, at, seen } in marks {
-                match seen {
-                    Seen::Good(proof) => found_good(tx, *root, relpath, *proof, *at)?,
-                    Seen::Bad(finding) => found_bad(tx, *root, relpath, finding, *at)?,
-                    Seen::Note(finding) => findings::add(tx, card_of(tx, *root)?, Some(*root), finding, *at)?,
-                    Seen::Clear => findings::clear(tx, *root, relpath, *at)?,
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Copies to prove again, the oldest check first and the failed ones last; with `before`, only those last checked
-    /// before it, and the failed ones.
-    pub fn due(
-        &self,
-        limit: usize,
-        before: Option<Timestamp>,
-        filter: &DueFilter,
-    ) -> Result<Vec<DueRow>, CatalogError> {
-        self.read(|c| {
-            let sql = "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at, f.size_bytes
-                       FROM copy y JOIN copy_root r ON r.id = y.copy_root_id JOIN card c ON c.id = y.card_id
-                       JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
-                       WHERE y.state IN ('proven', 'failed') AND r.retired_at IS NULL
-                         AND (?2 IS NULL OR y.state = 'failed' OR y.checked_at < ?2)
-                         AND (?3 IS NULL OR c.roll = ?3) AND (?4 IS NULL OR r.volume_id = ?4)
-                       ORDER BY y.state = 'failed', y.checked_at, y.copy_root_id, y.relpath LIMIT ?1";
-            let (before, volume) = (before.map(text_of), filter.volume.map(|v| v.to_string()));
-            let read = |r: &Row<'_>| {
-                Ok(DueRow {
-                    card: parsed(r, "card_id", CardId::parse)?,
-                    copy_root: parsed(r, "copy_root_id", CopyRootId::parse)?,
-                    relpath: relpath(r, "relpath")?,
-                    state: parsed(r, "state", CopyState::from_name)?,
-                    proven_at: super::maybe_time(r, "checked_at")?,
-                    size_bytes: natural(r, "size_bytes")?,
-                })
-            };
-            let values = params![int(limit as u64), before, filter.roll, volume];
-            Ok(c.prepare_cached(sql)?.query_map(values, read)?.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// Of all copies that count; `None` when nothing is proven.
-    pub fn oldest_proof(&self) -> Result<Option<Timestamp>, CatalogError> {
-        self.read(|c| {
-            let sql = "SELECT y.proven_at AS at FROM copy y JOIN copy_root r ON r.id = y.copy_root_id
-                       WHERE y.state = 'proven' AND r.retired_at IS NULL ORDER BY y.proven_at LIMIT 1";
-            Ok(c.query_row(sql, [], |r| time(r, "at")).optional()?)
-        })
-    }
-}
-
-fn found_bad(
-    c: &Connection,
-    root: CopyRootId,
-    relpath: &RelPath,
-    finding: &Finding,
-    now: Timestamp,
-) -> Result<(), Fault> {
-    let card = card_of(c, root)?;
-    // A manifest or an extra file has no row of its own; the finding alone tells of it.
-    match file(c, card, relpath) {
-        Ok(_) => fail(c, card, root, relpath, CopyState::Failed, &finding.note)?,
-        Err(Fault::Unknown(_)) => {}
-        Err(other) => return Err(other),
-    }
-    findings::add(c, card, Some(root), finding, now)
-}
-
-fn found_good(
-    c: &Connection,
-    root: CopyRootId,
-    relpath: &RelPath,
-    proof: Proof,
-    now: Timestamp,
-) -> Result<(), Fault> {
-    let card = card_of(c, root)?;
-    let old = copy(c, root, relpath)?;
-    let old = old.ok_or_else(|| Fault::Unknown(format!("copy of \"{relpath}\" in folder {root}")))?;
-    let stronger = old.state == CopyState::Proven && old.row_intact && old.read_back > Some(proof.read_back);
-    if stronger && old.blake3 == Some(file_blake3(c, card, relpath)?) {
-        let key = root.to_string();
-        let values = params![text_of(now), int(proof.size_bytes), proof.mtime_ns];
-        let set = "checked_at = ?3, size_bytes = ?4, mtime_ns = ?5";
-        COPY.change(c, [&key, &relpath.as_bytes()], set, values)?;
-    } else {
-        prove(c, card, root, relpath, old.job, proof, now)?;
-    }
-    findings::clear(c, root, relpath, now)
 }
 
 fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
@@ -324,7 +167,7 @@ fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Resul
     }
 }
 
-fn file(c: &Connection, card: CardId, relpath: &RelPath) -> Result<FileRow, Fault> {
+pub(super) fn file(c: &Connection, card: CardId, relpath: &RelPath) -> Result<FileRow, Fault> {
     let mut statement = c.prepare_cached(&format!("{} WHERE card_id = ?1 AND relpath = ?2", FILE.select))?;
     let row = statement.query_row(params![card.to_string(), relpath.as_bytes()], file_row).optional()?;
     row.ok_or_else(|| Fault::Unknown(format!("file \"{relpath}\" on card {card}")))
@@ -347,7 +190,7 @@ fn read(c: &Connection, card: CardId, record: &FileRecord, now: Timestamp) -> Re
     if equal && record.digests.mhl.iter().any(|d| first.get(d.format).is_none()) {
         let mut both = record.clone();
         both.digests.mhl = HashFormat::MHL.iter().filter_map(|f| record.digests.get(*f).or(first.get(*f))).collect();
-        return store_read(c, card, &both, known.equal_reads + 1, known.unstable, now);
+        return store_read(c, card, &both, (known.equal_reads + 1).min(2), known.unstable, now);
     }
     reread(c, card, &record.file, equal, now)
 }
@@ -355,8 +198,11 @@ fn read(c: &Connection, card: CardId, record: &FileRecord, now: Timestamp) -> Re
 fn reread(c: &Connection, card: CardId, file_now: &CardFile, equal: bool, now: Timestamp) -> Result<(), Fault> {
     let known = file(c, card, &file_now.relpath)?;
     let counts = equal && known.digests.is_some() && known.file == *file_now;
-    let set =
-        if counts { "equal_reads = equal_reads + 1, last_read_at = ?3" } else { "unstable = 1, last_read_at = ?3" };
+    let set = if counts {
+        "equal_reads = min(equal_reads + 1, 2), last_read_at = ?3"
+    } else {
+        "unstable = 1, last_read_at = ?3"
+    };
     change_file(c, card, &file_now.relpath, set, params![text_of(now)])
 }
 
@@ -411,13 +257,13 @@ fn store_read(
     Ok(FILE.seal(c, [&key, &path])?)
 }
 
-fn card_of(c: &Connection, root: CopyRootId) -> Result<CardId, Fault> {
+pub(super) fn card_of(c: &Connection, root: CopyRootId) -> Result<CardId, Fault> {
     let found = places::copy_roots(c, "WHERE id = ?1", params![root.to_string()])?.pop();
     Ok(found.ok_or_else(|| Fault::Unknown(format!("copy folder {root}")))?.card)
 }
 
 /// BLAKE3 of what the card gave, from a row that holds its sum.
-fn file_blake3(c: &Connection, card: CardId, relpath: &RelPath) -> Result<[u8; 32], Fault> {
+pub(super) fn file_blake3(c: &Connection, card: CardId, relpath: &RelPath) -> Result<[u8; 32], Fault> {
     let known = file(c, card, relpath)?;
     if !known.row_intact {
         return Err(Fault::Refused(format!("the row of file \"{relpath}\" is damaged, nothing can be proven by it")));
@@ -455,7 +301,7 @@ fn plan(
     Ok(COPY.seal(c, [&key, &path])?)
 }
 
-fn prove(
+pub(super) fn prove(
     c: &Connection,
     card: CardId,
     root: CopyRootId,
@@ -498,7 +344,7 @@ fn prove(
 }
 
 /// A temp name stays with the row: what is left on the disk keeps its owner.
-fn fail(
+pub(super) fn fail(
     c: &Connection,
     card: CardId,
     root: CopyRootId,
@@ -521,7 +367,7 @@ fn fail(
     Ok(COPY.seal(c, [&key, &path])?)
 }
 
-fn copy(c: &Connection, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, Fault> {
+pub(super) fn copy(c: &Connection, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, Fault> {
     let sql = format!("{} WHERE copy_root_id = ?1 AND relpath = ?2", COPY.select);
     let key = params![root.to_string(), relpath.as_bytes()];
     Ok(c.prepare_cached(&sql)?.query_row(key, copy_row).optional()?)

@@ -54,7 +54,8 @@ impl Copies {
         let mut out = Vec::new();
         for row in catalog.copy_roots(card)? {
             let Some(root) = open(catalog, &row)? else { continue };
-            let proven = catalog.copies(row.id)?.into_iter().filter(|c| c.state == CopyState::Proven).map(|c| c.relpath);
+            let proven =
+                catalog.copies(row.id)?.into_iter().filter(|c| c.state == CopyState::Proven).map(|c| c.relpath);
             out.push((root, proven.collect()));
         }
         Ok(Copies(out))
@@ -90,6 +91,9 @@ impl Room<'_> {
         if done(clip.media) {
             return Ok((clip.media, clip.media_note.clone()));
         }
+        if clip.media == MediaState::Ok && self.has_web(clip, essence)? {
+            return Ok((MediaState::Ok, None));
+        }
         let Some(file) = self.roots.file(essence) else {
             return Ok((MediaState::Pending, Some("no proven copy of it can be read now".into())));
         };
@@ -112,6 +116,11 @@ impl Room<'_> {
         Ok((state, note))
     }
 
+    fn has_web(&self, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
+        let target = self.target("web", essence, clip, "mp4")?;
+        Ok(target.under(&self.station.media_root()).is_file())
+    }
+
     /// Makes the proxy and the poster unless both are there; `Failed` with the reason when an output was not to be had.
     fn derive(
         &self,
@@ -120,9 +129,13 @@ impl Room<'_> {
         essence: &RelPath,
         metadata: &ClipMetadata,
     ) -> Result<(MediaState, Option<String>), IngestError> {
-        let targets: Vec<RelPath> = OUTPUTS.iter().map(|(preset, ext)| self.target(preset, essence, clip, ext)).collect::<Result<_, _>>()?;
+        let targets: Vec<RelPath> =
+            OUTPUTS.iter().map(|(preset, ext)| self.target(preset, essence, clip, ext)).collect::<Result<_, _>>()?;
         let media = self.open_media_root()?;
-        let there: Vec<bool> = targets.iter().map(|t| media.stat(t).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0)).collect();
+        let there: Vec<bool> = targets
+            .iter()
+            .map(|t| media.stat(t).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0))
+            .collect();
         let video = metadata.video.is_some();
         let want_web = !there[0] && self.station.config.proxies.iter().any(|p| p == "web");
         let want_poster = !there[1] && video;
@@ -138,7 +151,13 @@ impl Room<'_> {
         let work = self.work_folder(clip)?;
         let longest = Limits::for_derive(metadata.duration_ms);
         let limits = Limits { wall: longest.wall.min(self.station.config.media.derive_limit), ..longest };
-        let request = DeriveRequest { clip: file, out_dir: &work, web: want_web, poster: want_poster, start_tc: metadata.start_tc };
+        let request = DeriveRequest {
+            clip: file,
+            out_dir: &work,
+            web: want_web,
+            poster: want_poster,
+            start_tc: metadata.start_tc,
+        };
         let derived = match media::derive(&self.tool, request, &limits) {
             Ok(derived) => derived,
             Err(e) => {

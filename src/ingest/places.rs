@@ -109,7 +109,9 @@ pub(super) fn known_card(
     roll: Option<&str>,
 ) -> Result<Option<(CardId, Known)>, IngestError> {
     for row in catalog.cards_at(source.volume, &source.facts.place)? {
-        if row.source_kind == SourceKind::Registered || roll.is_some_and(|r| row.roll != r && !is_numbered(&row.roll, r)) {
+        if row.source_kind == SourceKind::Registered
+            || roll.is_some_and(|r| row.roll != r && !is_numbered(&row.roll, r))
+        {
             continue;
         }
         match compare(&catalog.listing(row.id)?, &source.card.listing) {
@@ -137,7 +139,12 @@ pub(super) struct Place {
 }
 
 /// The destinations of a request: those named, else those of the config with their templates filled in.
-pub(super) fn wanted(station: &Station, request: &Request, card: &Card, roll: &str) -> Result<Vec<PathBuf>, IngestError> {
+pub(super) fn wanted(
+    station: &Station,
+    request: &Request,
+    card: &Card,
+    roll: &str,
+) -> Result<Vec<PathBuf>, IngestError> {
     if !request.to.is_empty() {
         return Ok(request.to.clone());
     }
@@ -153,7 +160,13 @@ pub(super) fn wanted(station: &Station, request: &Request, card: &Card, roll: &s
     let letter: String = roll.chars().take_while(char::is_ascii_alphabetic).collect();
     values.entry("camera".into()).or_insert_with(|| if letter.is_empty() { "unknown".into() } else { letter });
     values.entry("layout".into()).or_insert_with(|| card.layout.clone());
-    let fill = |d: &crate::config::Destination| d.path.fill(&values).map_err(|why| IngestError::Destination { path: d.path.to_string(), why });
+    let fill = |d: &crate::config::Destination| {
+        let refused = |why: crate::config::BadValue| IngestError::Destination {
+            path: d.path.text().to_owned(),
+            why: why.to_string(),
+        };
+        d.path.expand(&values).map_err(refused)
+    };
     station.config.destinations.iter().map(fill).collect()
 }
 
@@ -190,7 +203,9 @@ fn refuse_bare_mount_point(catalog: &Catalog, path: &Path, near: &Facts) -> Resu
     }
     for guarded in ["/mnt", "/media", "/run/media"] {
         if path.starts_with(guarded) {
-            return Err(format!("nothing is mounted there: it lies on the system disk below {guarded}; mount the drive first"));
+            return Err(format!(
+                "nothing is mounted there: it lies on the system disk below {guarded}; mount the drive first"
+            ));
         }
     }
     let text = path.display().to_string();
@@ -226,7 +241,12 @@ pub(super) fn mark(place: &Place) -> Result<(), IngestError> {
 }
 
 /// The roll's folder: `ROLL`, or `ROLL_2`, ... where that name belongs to something else on any destination.
-pub(super) fn folder(catalog: &Catalog, card: Option<CardId>, roll: &str, places: &[Place]) -> Result<String, IngestError> {
+pub(super) fn folder(
+    catalog: &Catalog,
+    card: Option<CardId>,
+    roll: &str,
+    places: &[Place],
+) -> Result<String, IngestError> {
     for n in 1..1000 {
         let name = if n == 1 { roll.to_owned() } else { format!("{roll}_{n}") };
         let rel = RelPath::new(&name).map_err(|e| IngestError::Roll(e.to_string()))?;
@@ -263,7 +283,8 @@ mod tests {
     use crate::clip::CardFile;
 
     fn listing(files: &[(&str, u64)]) -> Listing {
-        let file = |(p, size): &(&str, u64)| CardFile { relpath: RelPath::new(p).unwrap(), size_bytes: *size, mtime_ns: 7 };
+        let file =
+            |(p, size): &(&str, u64)| CardFile { relpath: RelPath::new(p).unwrap(), size_bytes: *size, mtime_ns: 7 };
         Listing { files: files.iter().map(file).collect(), ..Listing::default() }
     }
 

@@ -87,10 +87,10 @@ pub fn standing(station: &Station, catalog: &mut Catalog, card: CardId) -> Resul
             root.on_card = row.source_kind == SourceKind::Card && roots[i].volume == row.volume;
         }
     }
-    e.catalog_sound = true; // `Catalog::open` refuses one that fails its quick check
     let job = catalog.open_job(card)?;
     e.open_job = job.as_ref().is_some_and(|j| matches!(j.step, Step::Settle | Step::Offload | Step::Seal));
-    e.hold = job.as_ref().and_then(|j| Some(format!("{}: {}", j.hold?.text(), j.hold_note.clone().unwrap_or_default())));
+    e.hold =
+        job.as_ref().and_then(|j| Some(format!("{}: {}", j.hold?.text(), j.hold_note.clone().unwrap_or_default())));
     let verdict = verdict::judge(&station.config.policy, &e, now);
     let copies = verdict.copies().iter().zip(&e.copy_roots).filter_map(|(copy, root)| {
         let i = roots.iter().position(|r| r.id == root.id)?;
@@ -178,7 +178,11 @@ fn mounted(key: &str, place: &RelPath) -> Option<PathBuf> {
 }
 
 /// A copy's folder: every proven file still has the size and time that it was proven with, and the chain is there.
-fn see_copy(catalog: &mut Catalog, root: &CopyRootRow, now: Timestamp) -> Result<(Presence, Option<PathBuf>), IngestError> {
+fn see_copy(
+    catalog: &mut Catalog,
+    root: &CopyRootRow,
+    now: Timestamp,
+) -> Result<(Presence, Option<PathBuf>), IngestError> {
     let volume = catalog.volume_row(root.volume)?;
     let gone = match (root.seen_at, root.seen_as_recorded) {
         (Some(at), true) => Presence::AsRecorded { at, here_now: false },

@@ -4,7 +4,7 @@
 use crate::copy::{FileRecord, ReadBack};
 use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};
 use crate::disk::read::PastCache;
-use crate::disk::write::{Buffer, Temp, buffer};
+use crate::disk::write::{ALIGN, Buffer, Temp, buffer};
 use crate::disk::{Root, Stat};
 use crate::finding::{Finding, FindingKind};
 use crate::hash::{Hasher, block_digest};
@@ -204,11 +204,13 @@ pub fn read_whole(
 ) -> Result<Reading, ReadFault> {
     let mut hasher = Hasher::new(formats);
     let spare = std::cell::RefCell::new(None);
+    // Small files are many: no more is cleared than one of them needs.
+    let size_bytes = (read.stat().size_bytes as usize).clamp(1, CHUNK_BYTES).next_multiple_of(ALIGN);
     read_parts(
         &mut read,
         lane,
         progress,
-        || spare.take().unwrap_or_else(|| buffer(CHUNK_BYTES)),
+        || spare.take().unwrap_or_else(|| buffer(size_bytes)),
         |buf, len| {
             hasher.update(&buf[..len]);
             spare.replace(Some(buf));

@@ -46,7 +46,7 @@ impl Station {
         self.config.media.root.clone().unwrap_or_else(|| self.state.join("media"))
     }
 
-    fn locks(&self) -> PathBuf {
+    pub(crate) fn locks(&self) -> PathBuf {
         self.state.join("locks")
     }
 }

@@ -60,6 +60,7 @@ pub mod media;
 pub mod mhl;
 pub mod notify;
 pub mod offload;
+pub mod patrol;
 pub mod preset;
 pub mod progress;
 pub mod query;

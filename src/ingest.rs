@@ -3,34 +3,30 @@
 //! `ingest`: see the card -> plan or refuse -> write down the intent -> copy and prove -> list again -> check headers
 //! -> seal -> verdict -> metadata and proxies. Each step is idempotent: the same command again continues.
 
+mod copying;
 mod describe;
 mod places;
 mod recorder;
+mod sealing;
 mod standing;
 
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
 
+use crate::card;
 use crate::catalog::{Catalog, CatalogError, NewCard, NewCopyRoot};
 use crate::clip::{CardId, CopyRootId, JobId, Listing, SourceKind, Warning};
-use crate::config::{Config, VerifyDepth};
-use crate::copy::{CopyState, FileRecord};
-use crate::digest::HashFormat;
-use crate::disk::list::{self, ListError};
+use crate::config::Config;
+use crate::disk::list::ListError;
 use crate::disk::lock::{self, Lock};
-use crate::disk::write::{Replace, remove, write_whole};
+use crate::disk::write::remove;
 use crate::disk::{Root, facts};
 use crate::evidence::Relaxed;
-use crate::finding::{Finding, FindingKind};
 use crate::job::{Hold, Step};
-use crate::mhl::{self, Creator, History, Process, SealRequest};
-use crate::offload::{self, Destination, OffloadError, Options, Task, plan};
-use crate::progress::{CannotRecord, Event, Intent, Progress};
+use crate::offload::{Destination, plan};
+use crate::progress::{CannotRecord, Event, Progress};
 use crate::relpath::RelPath;
-use crate::verify::{ProvenRow, SealAction, SealEntry, VerifiedFile};
-use crate::{card, config};
 use jiff::Timestamp;
 use places::{Known, Place, Source};
-use recorder::recording;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -200,6 +196,7 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
         places.push(places::open(catalog, path, request.to.is_empty() || dry)?);
     }
     let card_id = known;
+    rotated(catalog, card_id, &places)?;
     let folders = match card_id {
         None => vec![places::folder(catalog, None, &roll, &places)?; places.len()],
         Some(_) => {
@@ -226,6 +223,43 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
     }
     let refusals = plan::refusals(source.root.path(), &source.card.listing, &dests);
     Ok(Planned { source, places, folders, roll, known: card_id, warnings, refusals })
+}
+
+/// Drives take turns at one mount point. Another volume at a known path is a new destination, but not in the middle of
+/// a job that began on the old one.
+fn rotated(catalog: &Catalog, card: Option<CardId>, places: &[Place]) -> Result<(), IngestError> {
+    let Some(card) = card else { return Ok(()) };
+    let Some(job) = catalog.open_job(card)? else { return Ok(()) };
+    let copying = matches!(job.step, Step::Settle | Step::Offload | Step::Seal) && job.hold != Some(Hold::Cancelled);
+    for root in catalog.copy_roots(card)?.into_iter().filter(|_| copying) {
+        let swapped = |p: &&Place| p.name == root.destination && p.volume != root.volume;
+        if places.iter().any(|p| p.volume == root.volume) {
+            continue;
+        }
+        if let Some(place) = places.iter().find(swapped) {
+            let old = catalog.volume_row(root.volume)?;
+            let why = format!(
+                "this offload began there on another volume ({}): mount that one again, or cancel the job",
+                old.label.unwrap_or(old.key)
+            );
+            return Err(IngestError::Destination { path: place.name.clone(), why });
+        }
+    }
+    Ok(())
+}
+
+/// The volumes that were at these paths before, for a note.
+fn note_rotation(catalog: &Catalog, places: &[Place], progress: &dyn Progress) -> Result<(), IngestError> {
+    let known = catalog.all_copy_roots()?;
+    for place in places {
+        let here = known.iter().any(|r| r.destination == place.name && r.volume == place.volume);
+        let Some(old) = known.iter().rev().find(|r| r.destination == place.name && !here) else { continue };
+        let (old, new) = (catalog.volume_row(old.volume)?, catalog.volume_row(place.volume)?);
+        let name = |v: crate::catalog::VolumeRow| v.label.unwrap_or(v.key);
+        let text = format!("\"{}\" is a new volume ({}); before it was {}", place.name, name(new), name(old));
+        progress.event(Event::Note(&text));
+    }
+    Ok(())
 }
 
 /// Before a folder is made there: a destination may not lie on the card.
@@ -417,6 +451,7 @@ fn write_down(
     for warning in &p.warnings {
         catalog.raise_warning(card, warning, now)?;
     }
+    note_rotation(catalog, &p.places, progress)?;
     let mut roots = Vec::new();
     for (place, folder) in p.places.iter().zip(&p.folders) {
         places::mark(place)?;
@@ -456,11 +491,11 @@ fn offload_and_seal(
 ) -> Result<Standing, IngestError> {
     step_to(catalog, job, Step::Offload, None)?;
     let dests = destinations(p, job)?;
-    let source_fault = copy(station, catalog, request, p, job, &dests, progress)?;
-    check_headers(catalog, job, &dests)?;
+    let fault = copying::copy(station, catalog, request, p, job, &dests, progress)?;
+    sealing::check_headers(catalog, job, &dests)?;
     progress.event(Event::Step { roll: &p.roll, step: Step::Seal.name() });
-    let dest_fault = seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
-    match source_fault.or(dest_fault) {
+    let unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
+    match fault.or(unsealed) {
         Some((hold, note)) => step_to(catalog, job, Step::Offload, Some((hold, note)))?,
         None => step_to(catalog, job, Step::Describe, None)?,
     }
@@ -482,317 +517,4 @@ fn destinations(p: &Planned, job: &Job) -> Result<Vec<Destination>, IngestError>
         })
     };
     p.places.iter().zip(&p.folders).zip(&job.roots).map(dest).collect()
-}
-
-/// Copy and prove what has no standing proof, read the card a second time, list it again.
-fn copy(
-    station: &Station,
-    catalog: &mut Catalog,
-    request: &Request,
-    p: &Planned,
-    job: &Job,
-    dests: &[Destination],
-    progress: &dyn Progress,
-) -> Result<Option<(Hold, String)>, IngestError> {
-    forget_old_faults(catalog, job, &p.source)?;
-    let formats = formats(&station.config, &request.formats);
-    let reread = !request.no_source_reread && station.config.offload.verify == VerifyDepth::Full;
-    let tasks = tasks(catalog, request, p, job, dests)?;
-    let planned: Vec<_> = tasks
-        .iter()
-        .flat_map(|t| t.todo.iter().map(|(d, temp)| (dests[*d].id, t.file.relpath.clone(), temp.clone())))
-        .collect();
-    catalog.plan_copies(job.id, &planned)?;
-    for dest in dests {
-        let at = |source| IngestError::Write { path: dest.folder.under(dest.base.path()), source };
-        dest.base.make_dir(&dest.folder).map_err(at)?;
-        for folder in &p.source.card.listing.folders {
-            dest.base.make_dir(&dest.place(folder)).map_err(at)?;
-        }
-    }
-    report_foreign_parts(dests, &planned, progress);
-    let to_read: u64 = tasks.iter().map(|t| t.file.size_bytes).sum();
-    progress.event(Event::Step { roll: &p.roll, step: Step::Offload.name() });
-    progress.event(Event::Begin { what: "copying", roll: &p.roll, files: tasks.len() as u64, bytes: to_read });
-    let card = offload::Source {
-        root: Root::open(p.source.root.path())
-            .map_err(|source| IngestError::Card { path: request.card.clone(), source })?,
-        fs_type: p.source.facts.mount.fs_type.clone(),
-    };
-    let options = Options { formats: &formats, source_reread: reread, job: job.id };
-    let clocks = (std::time::Instant::now(), Timestamp::now());
-    let outcome =
-        recording(catalog, job.card, progress, |progress| offload::offload(&card, tasks, dests, &options, progress));
-    let unread = match outcome {
-        Ok(outcome) => outcome.unread,
-        Err(OffloadError::Stopped) => return Err(IngestError::Stopped),
-        Err(OffloadError::CannotRecord(e)) => return Err(e.into()),
-        Err(OffloadError::CardGone { source, .. }) => {
-            return Err(IngestError::Card { path: request.card.clone(), source });
-        }
-    };
-    let now = Timestamp::now();
-    let passed = now.duration_since(clocks.1).as_secs() - clocks.0.elapsed().as_secs() as i64;
-    if passed.abs() > 60 {
-        let text =
-            format!("the station's clock jumped by {passed} s during the copy: times in the records are doubtful");
-        catalog.raise_warning(job.card, &Warning { id: "clock".into(), text }, now)?;
-    }
-    let again = list::list(p.source.root.path(), &station.config.litter)?;
-    let changes = p.source.card.listing.changes(&again);
-    for relpath in &changes {
-        let note = "the card's listing changed while it was copied";
-        let finding = Finding::new(FindingKind::Unstable, p.source.root.path(), relpath, note);
-        progress.event(Event::Finding(&finding));
-        catalog.apply(job.card, &[Intent::Found { copy: None, finding }], now)?;
-    }
-    catalog.set_listed_twice(job.card, changes.is_empty())?;
-    catalog.card_seen(job.card, now, changes.is_empty(), None)?;
-    if let Some(first) = changes.first() {
-        return Ok(Some((Hold::SourceChanged, format!("{} entries changed, first \"{first}\"", changes.len()))));
-    }
-    Ok((unread > 0).then(|| (Hold::SourceUnreadable, format!("{unread} files could not be read"))))
-}
-
-/// What an earlier run saw wrong with the card itself is looked at again by this one.
-fn forget_old_faults(catalog: &mut Catalog, job: &Job, source: &Source) -> Result<(), IngestError> {
-    let here = Finding::new(FindingKind::Unstable, source.root.path(), &RelPath::root(), "").copy;
-    for finding in catalog.open_findings(job.card)?.into_iter().filter(|f| f.copy == here) {
-        catalog.clear_card_findings(job.card, &finding.relpath, Timestamp::now())?;
-    }
-    Ok(())
-}
-
-/// The manifest's formats: XXH64, those of the config, those asked for.
-fn formats(config: &Config, asked: &[String]) -> Vec<HashFormat> {
-    let mut out = config.hash.clone();
-    out.push(HashFormat::Xxh64);
-    out.extend(asked.iter().filter_map(|f| HashFormat::from_name(f)).filter(|f| *f != HashFormat::Blake3));
-    out.sort();
-    out.dedup();
-    out
-}
-
-/// What is left to do for each file: destinations without a standing proof of this job, and the card's own reads.
-fn tasks(
-    catalog: &Catalog,
-    request: &Request,
-    p: &Planned,
-    job: &Job,
-    dests: &[Destination],
-) -> Result<Vec<Task>, IngestError> {
-    let mut proven: Vec<BTreeSet<RelPath>> = Vec::new();
-    for dest in dests {
-        let mut done = BTreeSet::new();
-        for row in catalog.copies(dest.id)? {
-            let (true, true, false) = (row.state == CopyState::Proven, row.job == job.id, request.rehash) else {
-                continue;
-            };
-            if standing_proof(dest, &row).is_some() {
-                done.insert(row.relpath);
-            }
-        }
-        proven.push(done);
-    }
-    let records: BTreeMap<RelPath, _> =
-        catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
-    let short = &job.id.0.simple().to_string()[20..];
-    let mut out = Vec::new();
-    for (n, file) in p.source.card.listing.files.iter().enumerate() {
-        let row = records.get(&file.relpath);
-        let temp = file.relpath.parent().join(format!(".{short}.{n}.goodgate-part"));
-        let temp = temp.map_err(|e| IngestError::Internal(e.to_string()))?;
-        let todo: Vec<_> =
-            (0..dests.len()).filter(|d| !proven[*d].contains(&file.relpath)).map(|d| (d, temp.clone())).collect();
-        let known = row.filter(|r| r.row_intact).and_then(|r| {
-            let digests = r.digests.clone()?;
-            Some(FileRecord { file: file.clone(), digests, blocks: r.blocks.clone() })
-        });
-        let equal_reads = if known.is_some() { row.map_or(0, |r| r.equal_reads) } else { 0 };
-        if !todo.is_empty() || known.is_none() || equal_reads < 2 {
-            out.push(Task { file: file.clone(), todo, known, equal_reads });
-        }
-    }
-    Ok(out)
-}
-
-fn standing_proof(dest: &Destination, row: &crate::catalog::CopyRow) -> Option<VerifiedFile> {
-    let proven = ProvenRow {
-        relpath: &row.relpath,
-        size_bytes: row.size_bytes?,
-        mtime_ns: row.mtime_ns?,
-        read_back: row.read_back?,
-        proven_at: row.proven_at?,
-        intact: row.row_intact,
-    };
-    VerifiedFile::from_evidence(&proven, dest.base.stat(&dest.place(&row.relpath)).ok().flatten())
-}
-
-/// Temps that no intent of ours names are reported and left alone.
-fn report_foreign_parts(dests: &[Destination], planned: &[(CopyRootId, RelPath, RelPath)], progress: &dyn Progress) {
-    for dest in dests {
-        let Ok(listing) = list::list(&dest.folder.under(dest.base.path()), &[]) else { continue };
-        for file in listing.files.iter().filter(|f| f.relpath.name().ends_with(b".goodgate-part")) {
-            if !planned.iter().any(|(id, _, temp)| *id == dest.id && *temp == file.relpath) {
-                let text = format!(
-                    "\"{}\" in \"{}\" is an unfinished file that this job does not know; it was left alone",
-                    file.relpath, dest.name
-                );
-                progress.event(Event::Note(&text));
-            }
-        }
-    }
-}
-
-/// Reads the head and tail of each clip's files on a proven copy: is the recording whole?
-fn check_headers(catalog: &mut Catalog, job: &Job, dests: &[Destination]) -> Result<(), IngestError> {
-    let mut unchecked: BTreeSet<RelPath> = BTreeSet::new();
-    for clip in catalog.clips(job.card)? {
-        unchecked.extend(clip.files.iter().map(|(p, _)| p.clone()));
-    }
-    let now = Timestamp::now();
-    for dest in dests {
-        for row in catalog.copies(dest.id)? {
-            if row.state != CopyState::Proven || !unchecked.remove(&row.relpath) {
-                continue;
-            }
-            let Ok(mut file) = dest.base.open_file(&dest.place(&row.relpath)) else {
-                unchecked.insert(row.relpath);
-                continue;
-            };
-            if let Some(warning) = card::complete::check(&mut file, &row.relpath, row.size_bytes.unwrap_or(0)) {
-                catalog.raise_warning(job.card, &warning, now)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Seals each destination that holds every file proven, and lays our evidence beside it.
-fn seal(
-    station: &Station,
-    catalog: &mut Catalog,
-    job: &Job,
-    dests: &[Destination],
-    listing: &Listing,
-    progress: &dyn Progress,
-) -> Result<Option<(Hold, String)>, IngestError> {
-    let mut fault = None;
-    let records: BTreeMap<RelPath, _> =
-        catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
-    let creator = creator(station);
-    for dest in dests {
-        let rows = catalog.copies(dest.id)?;
-        let mut entries = Vec::new();
-        for row in rows.iter().filter(|r| r.state == CopyState::Proven) {
-            let digests = records.get(&row.relpath).and_then(|r| r.digests.clone());
-            if let (Some(proof), Some(digests)) = (standing_proof(dest, row), digests) {
-                entries.extend(SealEntry::proven(&digests, &proof, SealAction::Original));
-            }
-        }
-        if entries.len() < listing.files.len() {
-            let missing = listing.files.len() - entries.len();
-            let why =
-                rows.iter().find(|r| r.state != CopyState::Proven).and_then(|r| r.note.clone()).unwrap_or_default();
-            let note =
-                format!("\"{}\": {missing} of {} files are not proven there: {why}", dest.name, listing.files.len());
-            let hold = match rows.iter().any(|r| r.state == CopyState::Conflict) {
-                true => Hold::Conflict,
-                false => Hold::DestinationFailed,
-            };
-            catalog.set_root_step(dest.id, Step::Offload.name(), Some((hold.name(), &note)))?;
-            fault = fault.or(Some((hold, note)));
-            continue;
-        }
-        let sealed = seal_one(catalog, job, dest, entries, listing, &creator, &station.config);
-        match sealed {
-            Ok(()) => catalog.set_root_step(dest.id, Step::Done.name(), None)?,
-            Err(e) => {
-                let note = format!("cannot seal \"{}\": {e}", dest.name);
-                progress.event(Event::Note(&note));
-                catalog.log(job.card, Some(job.id), &note, Timestamp::now())?;
-                catalog.set_root_step(dest.id, Step::Seal.name(), Some((Hold::DestinationFailed.name(), &note)))?;
-                fault = fault.or(Some((Hold::DestinationFailed, note)));
-            }
-        }
-    }
-    Ok(fault)
-}
-
-fn creator(station: &Station) -> Creator {
-    let config::Mhl { author, location, comment, .. } = station.config.mhl.clone();
-    Creator {
-        hostname: station.hostname.clone(),
-        tool: "goodgate".into(),
-        tool_version: station.version.into(),
-        author: author.map(|name| mhl::Author { name, ..mhl::Author::default() }),
-        location,
-        comment,
-    }
-}
-
-fn seal_one(
-    catalog: &mut Catalog,
-    job: &Job,
-    dest: &Destination,
-    mut entries: Vec<SealEntry>,
-    listing: &Listing,
-    creator: &Creator,
-    config: &Config,
-) -> Result<(), String> {
-    let root = dest.base.sub_root(&dest.folder).map_err(|e| e.to_string())?;
-    let history = History::read(&root).map_err(|e| e.to_string())?;
-    // What an earlier generation holds is not listed again: an offload that adds no file writes none.
-    let whole = history.is_none();
-    if let Some(history) = &history {
-        entries.retain(|e| e.relpath().as_portable().is_some() && !history.records.contains_key(e.relpath()));
-        let known = catalog.generations(dest.id).map_err(|e| e.to_string())?;
-        for generation in history.generations.iter().filter(|g| !known.contains(g)) {
-            catalog.add_generation(dest.id, generation, Timestamp::now()).map_err(|e| e.to_string())?;
-        }
-    }
-    if whole || !entries.is_empty() {
-        let request = SealRequest {
-            root: &root,
-            entries: &entries,
-            folders: &listing.folders,
-            process: Process::Transfer,
-            whole,
-            creator,
-            ignore: &config.mhl.ignore,
-            started_at: job.started_at,
-        };
-        let generation = mhl::seal(&request).map_err(|e| e.to_string())?;
-        lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
-        catalog.add_generation(dest.id, &generation, Timestamp::now()).map_err(|e| e.to_string())?;
-    } else if let Some(last) = history.and_then(|h| h.generations.last().cloned()) {
-        lay_evidence(catalog, job, dest, last.number).map_err(|e| e.to_string())?;
-    }
-    Ok(())
-}
-
-/// Our own record beside the manifest: BLAKE3 and block digests, from which the catalog could be rebuilt.
-fn lay_evidence(catalog: &Catalog, job: &Job, dest: &Destination, generation: u32) -> Result<(), IngestError> {
-    use crate::digest::hex;
-    let relpath = RelPath::new(format!(".goodgate/evidence/{}-{generation:04}.jsonl", dest.folder))
-        .map_err(|e| IngestError::Internal(e.to_string()))?;
-    let at = |source| IngestError::Write { path: relpath.under(dest.base.path()), source };
-    if dest.base.stat(&relpath).map_err(at)?.is_some() {
-        return Ok(());
-    }
-    let card = catalog.card(job.card)?;
-    let head = serde_json::json!({
-        "goodgate": "evidence", "card": job.card, "roll": card.as_ref().map(|c| &c.roll),
-        "source": card.as_ref().map(|c| &c.source_path), "generation": generation, "sealed_at": Timestamp::now().to_string(),
-    });
-    let mut text = format!("{head}\n");
-    for r in catalog.file_records(job.card)? {
-        let Some(d) = r.digests else { continue };
-        let line = serde_json::json!({
-            "path": r.file.relpath, "path_hex": r.file.relpath.hex_if_escaped(), "size": r.file.size_bytes,
-            "mtime_ns": r.file.mtime_ns, "blake3": hex(&d.blake3), "blocks": hex(&r.blocks.to_bytes()),
-        });
-        text.push_str(&format!("{line}\n"));
-    }
-    write_whole(&dest.base, &relpath, text.as_bytes(), Replace::Never).map_err(at)
 }

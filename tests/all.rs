@@ -8,3 +8,6 @@ mod config_samples;
 mod floors;
 #[path = "all/media.rs"]
 mod media;
+#[allow(dead_code)]
+#[path = "all/place.rs"]
+mod place;

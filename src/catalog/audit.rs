@@ -50,6 +50,8 @@ fn run(path: &Path, text: &str, limit: Duration) -> Result<SqlRows, CatalogError
             AuthAction::Select | AuthAction::Read { .. } | AuthAction::Function { .. } | AuthAction::Recursive => {
                 Authorization::Allow
             }
+            // FTS5 asks it before it reads its index.
+            AuthAction::Pragma { pragma_name: "data_version", .. } => Authorization::Allow,
             _ => Authorization::Deny,
         }))
     };
@@ -214,5 +216,134 @@ fn publish(temp: &Path, dest: &Path) -> io::Result<()> {
             Err(e) => Err(e),
         },
         Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::tests::{CLIP, Station};
+    use serde_json::json;
+
+    fn asked(s: &Station, text: &str) -> Result<SqlRows, CatalogError> {
+        sql(s.cat.path(), text)
+    }
+
+    #[test]
+    fn the_views_answer_peoples_own_sql() {
+        let s = Station::offloaded();
+        let found = asked(&s, "SELECT roll, files, bytes FROM cards; -- done").unwrap();
+        assert_eq!(found.columns, ["roll", "files", "bytes"]);
+        assert_eq!(found.rows, [vec![json!("A001"), json!(2), json!(10_000_000)]]);
+        let found =
+            asked(&s, "WITH c AS (SELECT path FROM copies WHERE relpath LIKE '%.MOV') SELECT * FROM c ORDER BY path")
+                .unwrap();
+        assert_eq!(found.rows.len(), 2);
+        assert_eq!(found.rows[0][0], json!(format!("/mnt/a/A001/{CLIP}")));
+        for text in [
+            "select * from clips",
+            "SELECT * FROM files",
+            "SELECT * FROM problems",
+            "SELECT * FROM reverify_due",
+            "SELECT * FROM proxies",
+            "SELECT * FROM schema_doc",
+            "EXPLAIN QUERY PLAN SELECT * FROM copies",
+            "SELECT rowid FROM clip_fts WHERE clip_fts MATCH 'a001'",
+        ] {
+            asked(&s, text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        }
+    }
+
+    #[test]
+    fn nothing_but_one_reading_statement_is_answered() {
+        let s = Station::offloaded();
+        for text in [
+            "",
+            "DELETE FROM copy",
+            "UPDATE copy SET state = 'proven'",
+            "WITH x AS (SELECT 1) DELETE FROM copy",
+            "EXPLAIN DELETE FROM copy",
+            "SELECT 1; SELECT 2",
+            "SELECT 1; DELETE FROM copy",
+            "PRAGMA journal_mode = DELETE",
+            "ATTACH '/tmp/x.db' AS x",
+            "VACUUM INTO '/tmp/x.db'",
+            "SELECT load_extension('x')",
+            "BEGIN",
+            "SELECT * FROM pragma_journal_mode('delete')",
+            "SELECT FROM WHERE",
+        ] {
+            assert!(asked(&s, text).is_err(), "{text}");
+        }
+        assert!(s.cat.check().unwrap().is_empty());
+        assert_eq!(s.cat.copies(s.roots[0]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_endless_query_ends() {
+        let s = Station::new();
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let start = Instant::now();
+        let said = run(s.cat.path(), endless, Duration::from_millis(50)).unwrap_err().to_string();
+        assert!(said.contains("longer than"), "{said}");
+        assert!(start.elapsed() < LIMIT);
+    }
+
+    #[test]
+    fn a_large_answer_is_capped() {
+        let s = Station::new();
+        let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT i FROM n";
+        let found = asked(&s, many).unwrap();
+        assert_eq!((found.rows.len(), found.is_capped), (ROWS, true));
+        assert!(asked(&s, "SELECT zeroblob(1000000000)").is_err());
+        assert_eq!(asked(&s, "SELECT X'0aff', 1e999").unwrap().rows, [vec![json!("0aff"), json!("inf")]]);
+    }
+
+    #[test]
+    fn a_backup_opens_and_holds_all() {
+        let s = Station::offloaded();
+        let dest = s.dir.path().join("backup.db");
+        s.cat.backup(&dest).unwrap();
+        let left: Vec<_> = std::fs::read_dir(s.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "only the state folder and the backup: {left:?}");
+        let copy = Catalog::open_read_only(&dest).unwrap();
+        assert_eq!(copy.evidence(s.card).unwrap(), s.cat.evidence(s.card).unwrap());
+        assert_eq!(copy.sequence().unwrap(), s.cat.sequence().unwrap());
+        assert!(copy.check().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_backup_overwrites_nothing() {
+        let s = Station::new();
+        let dest = s.dir.path().join("backup.db");
+        std::fs::write(&dest, "mine").unwrap();
+        assert!(matches!(s.cat.backup(&dest), Err(CatalogError::Backup { .. })));
+        assert_eq!(std::fs::read(&dest).unwrap(), b"mine");
+        let temp = s.dir.path().join("temp");
+        std::fs::write(&temp, "new").unwrap();
+        assert!(publish(&temp, &dest).is_err());
+        assert_eq!(std::fs::read(&dest).unwrap(), b"mine");
+        assert!(s.cat.backup(&s.dir.path().join("none/backup.db")).is_err());
+    }
+
+    #[test]
+    fn a_station_behind_its_own_generations_is_noticed() {
+        use crate::digest::{Digest, HashFormat};
+        let mut s = Station::offloaded();
+        let c4 = Digest::new(HashFormat::C4, vec![3; 64]).unwrap();
+        let manifest = crate::relpath::RelPath::new("ascmhl/1.mhl").unwrap();
+        let generation = crate::copy::Generation { number: 1, manifest, c4 };
+        s.cat.add_generation(s.roots[0], &generation, crate::catalog::tests::at(1)).unwrap();
+        assert!(s.cat.check().unwrap().is_empty());
+        s.cat.conn.execute("UPDATE station SET sequence = 1", []).unwrap();
+        assert_eq!(s.cat.check().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn broken_links_between_rows_are_noticed() {
+        let s = Station::offloaded();
+        s.cat.conn.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM clip").unwrap();
+        let said = s.cat.check().unwrap();
+        assert!(said.iter().any(|l| l.starts_with("clip_file")), "{said:?}");
     }
 }

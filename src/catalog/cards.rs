@@ -40,6 +40,8 @@ pub struct CardRow {
     pub seen_note: Option<String>,
     pub files: u64,
     pub bytes: u64,
+    /// Accepted ones among them.
+    pub warnings: u64,
     pub row_intact: bool,
 }
 
@@ -152,7 +154,7 @@ impl Catalog {
     }
 }
 
-fn change(c: &Connection, id: CardId, set: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), Fault> {
+pub(super) fn change(c: &Connection, id: CardId, set: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), Fault> {
     let key = id.to_string();
     CARD.change(c, [&key, &key], set, values)
 }
@@ -264,6 +266,7 @@ fn card_row(r: &Row<'_>) -> rusqlite::Result<CardRow> {
         seen_note: r.get("seen_note")?,
         files: natural(r, "file_count")?,
         bytes: natural(r, "byte_count")?,
+        warnings: natural(r, "warning_count")?,
         row_intact: CARD.intact(r)?,
     })
 }

@@ -1,18 +1,15 @@
 //! Clips: a view on a card's files, what libav says of them, what people add, and how they look as JSON.
 
 use super::error::{CatalogError, Fault};
+use super::show::{ClipFull, full};
 use super::{Catalog, new_id, parsed, relpath, text_of};
 use crate::clip::{CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
 use crate::query::name_tokens;
-use crate::relpath::{RelPath, escape};
+use crate::relpath::RelPath;
 use jiff::Timestamp;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
 use serde_json::{Value, json};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// What the work on a clip needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,61 +20,6 @@ pub struct ClipRow {
     pub files: Vec<(RelPath, Role)>,
     pub media: MediaState,
     pub media_note: Option<String>,
-}
-
-/// A clip with everything, as `find` and `show` print it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ClipFull {
-    pub id: ClipId,
-    pub card: CardId,
-    pub name: String,
-    pub roll: String,
-    /// Make and model, else the letter of the roll.
-    pub camera: Option<String>,
-    pub reel: Option<String>,
-    pub start_tc: Option<String>,
-    pub end_tc: Option<String>,
-    pub tc_source: Option<String>,
-    pub start_frame: Option<i64>,
-    pub drop_frame: Option<bool>,
-    pub duration_frames: Option<i64>,
-    pub duration_ms: Option<i64>,
-    pub fps: Option<String>,
-    pub fps_num: Option<i64>,
-    pub fps_den: Option<i64>,
-    pub width: Option<i64>,
-    pub height: Option<i64>,
-    pub video_codec: Option<String>,
-    pub video_profile: Option<String>,
-    pub pixel_format: Option<String>,
-    pub bit_depth: Option<i64>,
-    pub primaries: Option<String>,
-    pub transfer: Option<String>,
-    pub matrix: Option<String>,
-    pub range: Option<String>,
-    pub rotation_deg: Option<i64>,
-    /// `[{codec, channels, sample_rate_hz}]`
-    pub audio: Value,
-    pub audio_channels: Option<i64>,
-    pub time_reference: Option<i64>,
-    pub container: Option<String>,
-    pub recorded_at: Option<String>,
-    pub files: Vec<RelPath>,
-    /// Absolute paths of the proven copies, the clip's files in order, one copy folder after the other.
-    pub copies: Vec<String>,
-    pub proxy: Option<String>,
-    pub proxies: Vec<ProxyFile>,
-    pub poster: Option<String>,
-    pub media: MediaState,
-    pub media_note: Option<String>,
-    pub rating: Option<i64>,
-    pub circled: bool,
-    pub scene: Option<String>,
-    pub take: Option<String>,
-    pub keywords: Vec<String>,
-    pub notes: String,
-    /// `[[key, value], ...]` of the container.
-    pub tags: Value,
 }
 
 /// What a person says of a clip; `None` leaves a value as it is.
@@ -336,7 +278,7 @@ fn store_metadata(c: &Connection, id: ClipId, m: &ClipMetadata) -> Result<(), Fa
     Ok(())
 }
 
-fn files_of(c: &Connection, id: ClipId) -> Result<Vec<(RelPath, Role)>, Fault> {
+pub(super) fn files_of(c: &Connection, id: ClipId) -> Result<Vec<(RelPath, Role)>, Fault> {
     let sql = "SELECT relpath, role FROM clip_file WHERE clip_id = ?1 ORDER BY ord";
     let read = |r: &Row<'_>| Ok((relpath(r, "relpath")?, parsed(r, "role", Role::from_name)?));
     Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
@@ -353,93 +295,117 @@ fn clip_row(r: &Row<'_>) -> rusqlite::Result<ClipRow> {
     })
 }
 
-/// Absolute paths of proven copies, where each volume was last mounted.
-fn copies_of(c: &Connection, id: ClipId) -> Result<Vec<String>, Fault> {
-    let sql = "SELECT v.last_mount, r.root, y.relpath FROM clip_file x
-               JOIN copy y ON y.card_id = x.card_id AND y.relpath = x.relpath AND y.state = 'proven'
-               JOIN copy_root r ON r.id = y.copy_root_id AND r.retired_at IS NULL
-               JOIN volume v ON v.id = r.volume_id
-               WHERE x.clip_id = ?1 ORDER BY r.seq, x.ord";
-    let read = |r: &Row<'_>| {
-        let mount: Vec<u8> = r.get("last_mount")?;
-        let below = relpath(r, "root")?.join_rel(&relpath(r, "relpath")?);
-        let path = below.under(Path::new(OsStr::from_bytes(&mount)));
-        Ok(escape(path.as_os_str().as_bytes()).into_owned())
-    };
-    Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::tests::{CLIP, Station, at, card_of};
+    use crate::clip::{AudioMetadata, VideoMetadata};
+    use crate::timecode::{FrameRate, Timecode};
 
-fn proxies_of(c: &Connection, id: ClipId) -> Result<Vec<ProxyFile>, Fault> {
-    let sql = "SELECT preset, path, state, note FROM proxy WHERE clip_id = ?1 ORDER BY preset";
-    let read = |r: &Row<'_>| {
-        Ok(ProxyFile {
-            preset: r.get("preset")?,
-            path: r.get("path")?,
-            state: parsed(r, "state", MediaState::from_name)?,
-            note: r.get("note")?,
-        })
-    };
-    Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
-}
+    fn metadata() -> ClipMetadata {
+        let rate = FrameRate::new(30_000, 1001).unwrap();
+        ClipMetadata {
+            container: Some("mov,mp4".into()),
+            video: Some(VideoMetadata {
+                codec: "h264".into(),
+                width: 1920,
+                height: 1080,
+                rate: Some(rate),
+                ..VideoMetadata::default()
+            }),
+            audio: vec![AudioMetadata { codec: "pcm_s24le".into(), channels: 2, sample_rate_hz: 48_000 }; 2],
+            start_tc: Timecode::parse("00:00:59;29", rate),
+            duration_frames: Some(1),
+            recorded_at: Some(at(0)),
+            tags: vec![("a".into(), "x".into()), ("a".into(), "y".into())],
+            ..ClipMetadata::default()
+        }
+    }
 
-pub(super) fn full(c: &Connection, id: ClipId) -> Result<ClipFull, Fault> {
-    let (files, copies, proxies) = (files_of(c, id)?, copies_of(c, id)?, proxies_of(c, id)?);
-    let made = |preset: &str| {
-        let ready = proxies.iter().find(|p| p.preset == preset && p.state == MediaState::Ok);
-        ready.and_then(|p| p.path.clone())
-    };
-    let (proxy, poster) = (made("web"), made("poster"));
-    let mut statement = c.prepare_cached("SELECT * FROM clip WHERE id = ?1")?;
-    let row = statement.query_row([id.to_string()], |r| {
-        let list = |column: &str| Ok::<_, rusqlite::Error>(serde_json::from_str(&r.get::<_, String>(column)?).ok());
-        Ok(ClipFull {
-            id,
-            card: parsed(r, "card_id", CardId::parse)?,
-            name: r.get("name")?,
-            roll: r.get("roll")?,
-            camera: r.get::<_, Option<String>>("camera")?.filter(|t| !t.is_empty()),
-            reel: r.get("reel")?,
-            start_tc: r.get("start_tc")?,
-            end_tc: r.get("end_tc")?,
-            tc_source: r.get("tc_source")?,
-            start_frame: r.get("start_frame")?,
-            drop_frame: r.get("tc_drop")?,
-            duration_frames: r.get("duration_frames")?,
-            duration_ms: r.get("duration_ms")?,
-            fps: r.get("fps")?,
-            fps_num: r.get("fps_num")?,
-            fps_den: r.get("fps_den")?,
-            width: r.get("width")?,
-            height: r.get("height")?,
-            video_codec: r.get("video_codec")?,
-            video_profile: r.get("video_profile")?,
-            pixel_format: r.get("pixel_format")?,
-            bit_depth: r.get("bit_depth")?,
-            primaries: r.get("primaries")?,
-            transfer: r.get("transfer")?,
-            matrix: r.get("matrix")?,
-            range: r.get("range")?,
-            rotation_deg: r.get("rotation_deg")?,
-            audio: list("audio")?.unwrap_or_default(),
-            audio_channels: r.get("audio_channels")?,
-            time_reference: r.get("time_reference")?,
-            container: r.get("container")?,
-            recorded_at: r.get("recorded_at")?,
-            files: Vec::new(),
-            copies: Vec::new(),
-            proxy,
-            proxies: Vec::new(),
-            poster,
-            media: parsed(r, "media", MediaState::from_name)?,
-            media_note: r.get("media_note")?,
-            rating: r.get("rating")?,
-            circled: r.get("circled")?,
-            scene: r.get("scene")?,
-            take: r.get("take")?,
-            keywords: serde_json::from_str(&r.get::<_, String>("keywords")?).unwrap_or_default(),
-            notes: r.get("notes")?,
-            tags: list("tags")?.unwrap_or_default(),
-        })
-    })?;
-    Ok(ClipFull { files: files.into_iter().map(|f| f.0).collect(), copies, proxies, ..row })
+    #[test]
+    fn a_clip_has_the_keys_of_the_contract() {
+        let mut s = Station::offloaded();
+        let id = s.cat.clips(s.card).unwrap()[0].id;
+        s.cat.set_metadata(id, &metadata(), MediaState::Ok, Some("rate varies")).unwrap();
+        let path = Some("/media/A001/web/A001C001.mp4".to_owned());
+        let web = ProxyFile { preset: "web".into(), path: path.clone(), state: MediaState::Ok, note: None };
+        let poster = ProxyFile { preset: "poster".into(), path: path.clone(), state: MediaState::Failed, note: None };
+        s.cat.set_proxy(id, &web).unwrap();
+        s.cat.set_proxy(id, &poster).unwrap();
+        let clip = s.cat.clip("A001C001").unwrap().pop().unwrap();
+        let json = serde_json::to_value(&clip).unwrap();
+        for (key, value) in [
+            ("id", json!(id.to_string())),
+            ("name", json!("A001C001")),
+            ("roll", json!("A001")),
+            ("camera", json!("A")),
+            ("start_tc", json!("00:00:59;29")),
+            ("end_tc", json!("00:01:00;02")),
+            ("duration_frames", json!(1)),
+            ("fps", json!("29.97")),
+            ("width", json!(1920)),
+            ("height", json!(1080)),
+            ("video_codec", json!("h264")),
+            ("audio_channels", json!(4)),
+            ("recorded_at", json!("2027-01-15T08:00:00.000Z")),
+            ("files", json!([CLIP])),
+            ("copies", json!([format!("/mnt/a/A001/{CLIP}"), format!("/mnt/b/A001/{CLIP}")])),
+            ("proxy", json!(path)),
+            ("poster", json!(null)),
+            ("media", json!("ok")),
+            ("media_note", json!("rate varies")),
+            ("tags", json!([["a", "x"], ["a", "y"]])),
+        ] {
+            assert_eq!(json[key], value, "{key}");
+        }
+        assert_eq!(json["proxies"][1], json!({"preset": "web", "path": path, "state": "ok", "note": null}));
+    }
+
+    #[test]
+    fn a_clip_is_found_by_id_by_name_and_by_the_start_of_one_id() {
+        let s = Station::with(&card_of(&[CLIP, "CLIPS/A001C002.MOV"]));
+        let all = s.cat.clips(s.card).unwrap();
+        for clip in &all {
+            let id = clip.id.to_string();
+            assert_eq!(s.cat.clip(&id.to_uppercase()).unwrap()[0].name, clip.name);
+            assert_eq!(s.cat.clip(&id[..35]).unwrap()[0].name, clip.name);
+            assert_eq!(s.cat.clip(&clip.name).unwrap()[0].id, clip.id);
+        }
+        for none in [&all[0].id.to_string()[..2], "", "%", "nothing"] {
+            assert!(s.cat.clip(none).unwrap().is_empty(), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_read_again_replaces_what_was_there() {
+        let mut s = Station::new();
+        let id = s.cat.clips(s.card).unwrap()[0].id;
+        s.cat.set_metadata(id, &metadata(), MediaState::Ok, None).unwrap();
+        let sound = ClipMetadata { camera_make: Some("Zoom".into()), ..ClipMetadata::default() };
+        s.cat.set_metadata(id, &sound, MediaState::Failed, Some("cut")).unwrap();
+        let clip = s.cat.clip("A001C001").unwrap().pop().unwrap();
+        assert_eq!((clip.fps, clip.start_tc, clip.width, clip.audio_channels), (None, None, None, None));
+        assert_eq!((clip.camera.as_deref(), clip.media), (Some("Zoom"), MediaState::Failed));
+    }
+
+    #[test]
+    fn tags_are_added_and_kept() {
+        let mut s = Station::new();
+        let id = s.cat.clips(s.card).unwrap()[0].id;
+        let one = Tag { rating: Some(4), keywords: vec!["b".into()], scene: Some("12A".into()), ..Tag::default() };
+        s.cat.tag(id, &one).unwrap();
+        let two = Tag { circled: Some(true), keywords: vec!["a".into(), "b".into()], ..Tag::default() };
+        s.cat.tag(id, &two).unwrap();
+        let clip = s.cat.clip("A001C001").unwrap().pop().unwrap();
+        assert_eq!((clip.rating, clip.circled, clip.scene.as_deref()), (Some(4), true, Some("12A")));
+        assert_eq!(clip.keywords, ["a", "b"]);
+        assert!(s.cat.tag(id, &Tag { rating: Some(6), ..Tag::default() }).is_err());
+    }
+
+    #[test]
+    fn the_camera_letter_comes_from_rolls_that_have_one() {
+        for (roll, letter) in [("A001", "A"), ("b002", "B"), ("C_0001", "C"), ("CARD1", ""), ("001", ""), ("", "")] {
+            assert_eq!(camera_letter(roll), letter, "{roll}");
+        }
+    }
 }

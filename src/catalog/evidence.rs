@@ -66,7 +66,7 @@ impl Catalog {
                     }
                 })
                 .collect();
-            sound &= files.len() as u64 == row.files;
+            sound &= files.len() as u64 == row.files && warnings.len() as u64 == row.warnings;
 
             let sql = "SELECT relpath FROM card_entry WHERE card_id = ?1 AND kind = 'skipped' ORDER BY relpath";
             let skipped = c

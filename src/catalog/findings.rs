@@ -14,6 +14,17 @@ impl Catalog {
         self.read(|c| open(c, card))
     }
 
+    /// For what is no copy of a card file: an extra file, a manifest, the card itself.
+    pub fn add_finding(
+        &mut self,
+        card: CardId,
+        copy: Option<CopyRootId>,
+        finding: &Finding,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.write(|tx| add(tx, card, copy, finding, now))
+    }
+
     pub fn clear_findings(&mut self, copy: CopyRootId, relpath: &RelPath, now: Timestamp) -> Result<(), CatalogError> {
         self.write(|tx| clear(tx, copy, relpath, now))
     }

@@ -205,3 +205,87 @@ fn job_row(r: &Row<'_>) -> rusqlite::Result<JobRow> {
         done_at: maybe_time(r, "done_at")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::tests::{Station, at};
+
+    fn job(s: &Station) -> JobRow {
+        s.cat.open_job(s.card).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_card_has_one_open_job() {
+        let mut s = Station::new();
+        assert_eq!(s.cat.start_job(s.card, "{\"x\":1}", at(1)).unwrap(), s.job);
+        assert_eq!(job(&s).request, "{}");
+        s.cat.finish_job(s.job, at(2)).unwrap();
+        assert!(s.cat.open_job(s.card).unwrap().is_none());
+        let next = s.cat.start_job(s.card, "{}", at(3)).unwrap();
+        assert_ne!(next, s.job);
+        let all: Vec<JobId> = s.cat.jobs().unwrap().iter().map(|j| j.id).collect();
+        assert_eq!(all, [next, s.job]);
+    }
+
+    #[test]
+    fn a_job_moves_only_from_where_it_is() {
+        let mut s = Station::new();
+        s.cat.advance(s.job, Step::Settle, Step::Offload, None, None, at(1)).unwrap();
+        let log = s.cat.job_log(s.card).unwrap();
+        let again = s.cat.advance(s.job, Step::Settle, Step::Offload, None, None, at(2));
+        assert!(matches!(again, Err(CatalogError::Refused { .. })));
+        assert_eq!(job(&s).step, Step::Offload);
+        assert_eq!(s.cat.job_log(s.card).unwrap(), log, "a refused move leaves no line");
+        assert_eq!(log.last().unwrap().text, "settle -> offload");
+        s.cat.finish_job(s.job, at(3)).unwrap();
+        assert!(s.cat.advance(s.job, Step::Done, Step::Seal, None, None, at(4)).is_err());
+        assert!(matches!(s.cat.finish_job(s.job, at(4)), Err(CatalogError::Unknown { .. })));
+    }
+
+    #[test]
+    fn attempts_are_counted_for_one_step() {
+        let mut s = Station::new();
+        for n in 1..=3 {
+            s.cat.advance(s.job, Step::Settle, Step::Settle, None, Some(at(n + 5)), at(n)).unwrap();
+        }
+        assert_eq!((job(&s).attempts, job(&s).next_at), (3, Some(at(8))));
+        s.cat.advance(s.job, Step::Settle, Step::Offload, None, None, at(9)).unwrap();
+        assert_eq!((job(&s).attempts, job(&s).next_at), (0, None));
+    }
+
+    #[test]
+    fn a_hold_ends_when_a_person_retries() {
+        let mut s = Station::new();
+        let hold = Some((Hold::DiskFull, "/mnt/a is full".to_owned()));
+        s.cat.advance(s.job, Step::Settle, Step::Settle, hold, None, at(1)).unwrap();
+        s.cat.set_root_step(s.roots[0], Step::Offload.name(), Some((Hold::DiskFull.name(), "full"))).unwrap();
+        assert_eq!(job(&s).hold, Some(Hold::DiskFull));
+        assert_eq!(s.cat.evidence(s.card).unwrap().hold.as_deref(), Some("/mnt/a is full"));
+        s.cat.retry_job(s.job, at(2)).unwrap();
+        assert_eq!((job(&s).hold, job(&s).step), (None, Step::Settle));
+        let root = &s.cat.copy_roots(s.card).unwrap()[0];
+        assert_eq!((root.hold.as_deref(), root.step.as_str(), root.row_intact), (None, "offload", true));
+        s.cat.cancel_job(s.job, at(3)).unwrap();
+        assert_eq!(job(&s).hold, Some(Hold::Cancelled));
+    }
+
+    #[test]
+    fn the_log_keeps_the_order_of_events_when_the_clock_jumps() {
+        let mut s = Station::new();
+        s.cat.log(s.card, None, "later", at(1000)).unwrap();
+        s.cat.log(s.card, Some(s.job), "earlier", at(-1000)).unwrap();
+        let log: Vec<String> = s.cat.job_log(s.card).unwrap().into_iter().map(|l| l.text).collect();
+        assert_eq!(log, ["job started", "later", "earlier"]);
+    }
+
+    #[test]
+    fn every_step_can_be_stored() {
+        let mut s = Station::new();
+        let mut from = Step::Settle;
+        for step in Step::ALL {
+            s.cat.advance(s.job, from, *step, None, None, at(1)).unwrap();
+            from = *step;
+        }
+    }
+}

@@ -1,32 +1,38 @@
 //! **Owns** the SQLite catalog: observations, proofs, jobs and clips of one station, and all SQL.
 //! **Never** decides what is safe, touches footage, or keeps a transaction open across other work.
 //! **Flow** `Catalog::open` migrates and checks; each write is one IMMEDIATE transaction, durable when it returns.
-//! **Tests** beside each file; what must hold across files is in `tests.rs`.
+//! **Tests** beside each file; what holds across files is in `tests.rs`, damaged files are in `flips.rs`.
 
 mod audit;
 mod cards;
 mod clips;
+mod due;
 mod error;
 mod evidence;
 mod findings;
+#[cfg(test)]
+mod flips;
 mod jobs;
 mod places;
 mod record;
 mod rowsum;
 mod schema;
 mod search;
+mod show;
 #[cfg(test)]
 mod tests;
 mod warnings;
 
 pub use audit::{SqlRows, sql};
 pub use cards::{CardRow, NewCard};
-pub use clips::{ClipFull, ClipRow, Tag};
+pub use clips::{ClipRow, Tag};
+pub use due::{DueFilter, DueRow};
 pub use error::CatalogError;
 pub use jobs::{JobRow, LogRow};
 pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
-pub use record::{CopyRow, DueFilter, DueRow, FileRow, Proof};
+pub use record::{CopyRow, FileRow, Proof};
 pub use search::{Found, asks_safe};
+pub use show::ClipFull;
 
 use crate::evidence::{Disk, Presence};
 use crate::relpath::RelPath;

@@ -5,8 +5,8 @@
 
 use super::error::{CatalogError, Fault};
 use super::rowsum::{COPY, FILE};
-use super::{Catalog, cards, findings, int, jobs, natural, parsed, places, relpath, text_of, time, warnings};
-use crate::clip::{CardFile, CardId, CopyRootId, JobId, VolumeId, Warning};
+use super::{Catalog, cards, findings, int, jobs, parsed, places, relpath, text_of, warnings};
+use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
 use crate::copy::{CopyState, FileRecord, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
 use crate::finding::Finding;
@@ -48,23 +48,6 @@ pub struct Proof {
     pub size_bytes: u64,
     pub mtime_ns: i64,
     pub read_back: ReadBack,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct DueFilter {
-    pub roll: Option<String>,
-    pub volume: Option<VolumeId>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueRow {
-    pub card: CardId,
-    pub copy_root: CopyRootId,
-    pub relpath: RelPath,
-    pub state: CopyState,
-    /// Of the last check that found it equal; `None` for a copy that never was.
-    pub proven_at: Option<Timestamp>,
-    pub size_bytes: u64,
 }
 
 impl Catalog {
@@ -176,7 +159,12 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         self.write(|tx| {
             let card = card_of(tx, root)?;
-            fail(tx, card, root, relpath, CopyState::Failed, &finding.note)?;
+            // A manifest or an extra file has no row of its own; the finding alone tells of it.
+            match file(tx, card, relpath) {
+                Ok(_) => fail(tx, card, root, relpath, CopyState::Failed, &finding.note)?,
+                Err(Fault::Unknown(_)) => {}
+                Err(other) => return Err(other),
+            }
             findings::add(tx, card, Some(root), finding, now)
         })
     }
@@ -204,47 +192,6 @@ impl Catalog {
                 prove(tx, card, root, relpath, old.job, proof, now)?;
             }
             findings::clear(tx, root, relpath, now)
-        })
-    }
-
-    /// Copies to prove again, the oldest check first and the failed ones last; with `before`, only those last checked
-    /// before it, and the failed ones.
-    pub fn due(
-        &self,
-        limit: usize,
-        before: Option<Timestamp>,
-        filter: &DueFilter,
-    ) -> Result<Vec<DueRow>, CatalogError> {
-        self.read(|c| {
-            let sql = "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at, f.size_bytes
-                       FROM copy y JOIN copy_root r ON r.id = y.copy_root_id JOIN card c ON c.id = y.card_id
-                       JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
-                       WHERE y.state IN ('proven', 'failed') AND r.retired_at IS NULL
-                         AND (?2 IS NULL OR y.state = 'failed' OR y.checked_at < ?2)
-                         AND (?3 IS NULL OR c.roll = ?3) AND (?4 IS NULL OR r.volume_id = ?4)
-                       ORDER BY y.state = 'failed', y.checked_at, y.copy_root_id, y.relpath LIMIT ?1";
-            let (before, volume) = (before.map(text_of), filter.volume.map(|v| v.to_string()));
-            let read = |r: &Row<'_>| {
-                Ok(DueRow {
-                    card: parsed(r, "card_id", CardId::parse)?,
-                    copy_root: parsed(r, "copy_root_id", CopyRootId::parse)?,
-                    relpath: relpath(r, "relpath")?,
-                    state: parsed(r, "state", CopyState::from_name)?,
-                    proven_at: super::maybe_time(r, "checked_at")?,
-                    size_bytes: natural(r, "size_bytes")?,
-                })
-            };
-            let values = params![int(limit as u64), before, filter.roll, volume];
-            Ok(c.prepare_cached(sql)?.query_map(values, read)?.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// Of all copies that count; `None` when nothing is proven.
-    pub fn oldest_proof(&self) -> Result<Option<Timestamp>, CatalogError> {
-        self.read(|c| {
-            let sql = "SELECT y.proven_at AS at FROM copy y JOIN copy_root r ON r.id = y.copy_root_id
-                       WHERE y.state = 'proven' AND r.retired_at IS NULL ORDER BY y.proven_at LIMIT 1";
-            Ok(c.query_row(sql, [], |r| time(r, "at")).optional()?)
         })
     }
 }
@@ -290,7 +237,7 @@ fn read(c: &Connection, card: CardId, record: &FileRecord, now: Timestamp) -> Re
     if equal && record.digests.mhl.iter().any(|d| first.get(d.format).is_none()) {
         let mut both = record.clone();
         both.digests.mhl = HashFormat::MHL.iter().filter_map(|f| record.digests.get(*f).or(first.get(*f))).collect();
-        return store_read(c, card, &both, known.equal_reads + 1, known.unstable, now);
+        return store_read(c, card, &both, (known.equal_reads + 1).min(2), known.unstable, now);
     }
     reread(c, card, &record.file, equal, now)
 }
@@ -298,8 +245,11 @@ fn read(c: &Connection, card: CardId, record: &FileRecord, now: Timestamp) -> Re
 fn reread(c: &Connection, card: CardId, file_now: &CardFile, equal: bool, now: Timestamp) -> Result<(), Fault> {
     let known = file(c, card, &file_now.relpath)?;
     let counts = equal && known.digests.is_some() && known.file == *file_now;
-    let set =
-        if counts { "equal_reads = equal_reads + 1, last_read_at = ?3" } else { "unstable = 1, last_read_at = ?3" };
+    let set = if counts {
+        "equal_reads = min(equal_reads + 1, 2), last_read_at = ?3"
+    } else {
+        "unstable = 1, last_read_at = ?3"
+    };
     change_file(c, card, &file_now.relpath, set, params![text_of(now)])
 }
 

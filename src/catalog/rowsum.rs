@@ -124,7 +124,7 @@ pub(super) static CARD: LazyLock<Sealed> = LazyLock::new(|| {
         ["id", "id"],
         "id, seq, roll, source_kind, layout, volume_id, root, source_path, disk_id, disk_text, same_device, \
          accept_server, no_source_reread, listed_twice_equal, first_seen_at, seen_at, seen_as_recorded, seen_note, \
-         file_count, byte_count",
+         file_count, byte_count, warning_count",
     )
 });
 pub(super) static COPY_ROOT: LazyLock<Sealed> = LazyLock::new(|| {

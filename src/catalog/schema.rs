@@ -187,3 +187,132 @@ fn network_name(magic: u64, name: Option<&str>) -> Option<String> {
     };
     remote.then(|| name.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pragma(cat: &Catalog, name: &str) -> String {
+        use rusqlite::types::Value;
+        match cat.conn.query_row(&format!("PRAGMA {name}"), [], |r| r.get(0)).unwrap() {
+            Value::Text(t) => t,
+            Value::Integer(n) => n.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn new() -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/catalog.db");
+        (dir, path)
+    }
+
+    #[test]
+    fn what_a_power_cut_must_not_undo_is_pinned() {
+        let (_dir, path) = new();
+        let cat = Catalog::open(&path).unwrap();
+        for (name, value) in [
+            ("journal_mode", "wal"),
+            ("synchronous", "2"),
+            ("foreign_keys", "1"),
+            ("busy_timeout", "10000"),
+            ("application_id", "1196377940"),
+            ("user_version", "2"),
+        ] {
+            assert_eq!(pragma(&cat, name), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn migrations_are_sound_and_every_view_can_be_read_and_is_described() {
+        Migrations::new(STEPS.map(M::up).to_vec()).validate().unwrap();
+        let (_dir, path) = new();
+        let cat = Catalog::open(&path).unwrap();
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name";
+        let views: Vec<String> =
+            cat.conn.prepare(sql).unwrap().query_map([], |r| r.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(views, ["cards", "clips", "copies", "files", "problems", "proxies", "reverify_due"]);
+        for view in views {
+            let statement = cat.conn.prepare(&format!("SELECT * FROM {view}")).unwrap();
+            for column in statement.column_names() {
+                let sql = "SELECT count(*) FROM schema_doc WHERE object = ?1 AND column = ?2";
+                let known: i64 = cat.conn.query_row(sql, [view.as_str(), column], |r| r.get(0)).unwrap();
+                assert_eq!(known, 1, "{view}.{column} is not described");
+            }
+        }
+    }
+
+    #[test]
+    fn every_table_is_strict() {
+        let (_dir, path) = new();
+        let cat = Catalog::open(&path).unwrap();
+        let sql = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0
+                   AND name NOT LIKE 'sqlite_%'";
+        assert_eq!(cat.conn.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_newer_catalog_is_refused_untouched() {
+        let (_dir, path) = new();
+        let cat = Catalog::open(&path).unwrap();
+        cat.conn.pragma_update(None, "user_version", 99).unwrap();
+        drop(cat);
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 2, .. })));
+        assert!(matches!(Catalog::open_read_only(&path), Err(CatalogError::Newer { .. })));
+    }
+
+    #[test]
+    fn another_programs_database_is_refused_untouched() {
+        let (dir, _) = new();
+        let path = dir.path().join("other.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::NotOurs { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_reader_does_not_make_a_catalog() {
+        let (_dir, path) = new();
+        assert!(Catalog::open_read_only(&path).is_err());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn damage_is_told_at_the_opening() {
+        let (_dir, path) = new();
+        drop(Catalog::open(&path).unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        for (from, what) in [(0, "head"), (4096, "a page")] {
+            let mut bytes = whole.clone();
+            bytes[from..from + 2000].fill(0x5a);
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(matches!(Catalog::open(&path), Err(CatalogError::Corrupt { .. })), "{what}");
+        }
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Corrupt { .. })), "cut");
+    }
+
+    #[test]
+    fn many_first_openers_make_one_catalog() {
+        let (_dir, path) = new();
+        std::thread::scope(|s| {
+            let all: Vec<_> = (0..6).map(|_| s.spawn(|| Catalog::open(&path).unwrap().station_id().unwrap())).collect();
+            let mut ids: Vec<String> = all.into_iter().map(|t| t.join().unwrap()).collect();
+            ids.dedup();
+            assert_eq!(ids.len(), 1);
+        });
+    }
+
+    #[test]
+    fn network_filesystems_are_known_by_number_and_by_name() {
+        assert_eq!(network_name(0x6969, None).as_deref(), Some("nfs"));
+        assert_eq!(network_name(0xff53_4d42, Some("cifs")).as_deref(), Some("smb"));
+        assert_eq!(network_name(0x6573_5546, Some("fuse.sshfs")).as_deref(), Some("fuse.sshfs"));
+        assert_eq!(network_name(0x6573_5546, Some("fuseblk")), None);
+        assert_eq!(network_name(0xef53, Some("ext4")), None);
+        assert_eq!(mounted_as(u64::MAX), None);
+        let here = crate::disk::facts::mount_id_of(std::fs::File::open("/").unwrap()).unwrap();
+        assert!(mounted_as(here).is_some());
+    }
+}

@@ -1,8 +1,8 @@
 //! The editors' search: a `Query` tree becomes one SQL condition. Every text is a parameter; those for FTS5 are
 //! quoted besides, so that nothing a person types is ever syntax.
 
-use super::clips::{ClipFull, full};
 use super::error::{CatalogError, Fault};
+use super::show::{ClipFull, full};
 use super::{Catalog, int, parsed};
 use crate::clip::{CardId, ClipId};
 use crate::query::{Expr, Field, Match, Part, Query, SortKey, State};
@@ -158,11 +158,12 @@ impl Sql<'_> {
     fn field(&mut self, field: Field, text: &Match) -> String {
         match field {
             Field::Roll => self.same("k.roll", text),
+            // Ids of one day begin alike: eight characters are the least that can mean one.
+            Field::Card if text.text.len() < 8 => self.same("k.roll", text),
             Field::Card => {
                 let id = Match { text: text.text.clone(), prefix: true };
                 let (roll, id) = (self.same("k.roll", text), self.same("k.card_id", &id));
-                // Ids of one day begin alike: eight characters are the least that can mean one.
-                if text.text.len() < 8 { roll } else { format!("{roll} OR {id}") }
+                format!("{roll} OR {id}")
             }
             Field::Camera => {
                 let (letter, words) = (self.same("k.camera_letter", text), self.words("camera : ", text));
@@ -207,5 +208,143 @@ fn has(part: Part) -> &'static str {
         }
         Part::Timecode => "k.start_tc IS NOT NULL",
         Part::Sidecar => "EXISTS (SELECT 1 FROM clip_file x WHERE x.clip_id = k.id AND x.role = 'sidecar')",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Tag;
+    use crate::catalog::tests::{CLIP, Station, card_of};
+    use crate::clip::{ClipMetadata, MediaState, VideoMetadata};
+    use crate::timecode::{FrameRate, Timecode};
+    use proptest::prelude::*;
+
+    const SECOND: &str = "CLIPS/A001C002_X.MOV";
+
+    /// Two clips; the first one with metadata and proven nowhere.
+    fn station() -> Station {
+        let mut s = Station::with(&card_of(&[CLIP, SECOND]));
+        let rate = FrameRate::new(24_000, 1001).unwrap();
+        let metadata = ClipMetadata {
+            video: Some(VideoMetadata {
+                codec: "prores".into(),
+                profile: Some("422 HQ".into()),
+                rate: Some(rate),
+                ..VideoMetadata::default()
+            }),
+            start_tc: Timecode::parse("01:02:03:04", rate),
+            duration_frames: Some(24),
+            camera_make: Some("Sony".into()),
+            camera_model: Some("ILME-FX3".into()),
+            recorded_at: Some("2026-03-04T05:06:07Z".parse().unwrap()),
+            ..ClipMetadata::default()
+        };
+        let first = s.cat.clips(s.card).unwrap()[0].id;
+        s.cat.set_metadata(first, &metadata, MediaState::Ok, None).unwrap();
+        let note = Tag { note: Some("caf\u{e9} scene, rain".into()), keywords: vec!["hero".into()], ..Tag::default() };
+        s.cat.tag(first, &note).unwrap();
+        s
+    }
+
+    fn names(s: &Station, text: &str) -> Vec<String> {
+        s.cat.find(&Query::parse(text)).unwrap().clips.into_iter().map(|c| c.name).collect()
+    }
+
+    #[test]
+    fn words_are_found_in_names_notes_keywords_and_metadata() {
+        let s = station();
+        for text in
+            ["A001C001", "c001", "rain", "cafe", "hero", "\"cafe scene\"", "prores", "Sony", "fx3", "ra*", "a001 rain"]
+        {
+            assert_eq!(names(&s, text), ["A001C001"], "{text}");
+        }
+        assert_eq!(names(&s, "A001").len(), 2);
+        assert_eq!(names(&s, "A001 -rain"), ["A001C002_X"]);
+        assert_eq!(names(&s, "rain OR x").len(), 2);
+        assert!(names(&s, "snow").is_empty());
+    }
+
+    #[test]
+    fn fields_are_found_and_what_lacks_a_value_is_kept_by_not() {
+        let s = station();
+        for text in ["fps:23.976", "codec:prores", "date:2026-03-04", "has:timecode", "camera:fx3", "is:ok"] {
+            let query = Query::parse(text);
+            assert!(query.hints.is_empty(), "{text}: {:?}", query.hints);
+            assert_eq!(names(&s, text), ["A001C001"], "{text}");
+            assert_eq!(names(&s, &format!("-{text}")), ["A001C002_X"], "-{text}");
+        }
+        for text in ["camera:A", "roll:a001", "path:CLIPS/", "is:unproven", ""] {
+            assert_eq!(names(&s, text).len(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_gone_from_the_index_once_it_is_gone_from_the_row() {
+        let mut s = station();
+        let first = s.cat.clips(s.card).unwrap()[0].id;
+        s.cat.tag(first, &Tag { note: Some("sun".into()), ..Tag::default() }).unwrap();
+        assert!(names(&s, "rain").is_empty());
+        assert_eq!(names(&s, "sun").len(), 1);
+        s.cat.conn.execute("INSERT INTO clip_fts(clip_fts, rank) VALUES ('integrity-check', 1)", []).unwrap();
+    }
+
+    #[test]
+    fn the_total_counts_more_than_the_limit_shows() {
+        let s = station();
+        let found = s.cat.find(&Query::parse("A001 limit:1")).unwrap();
+        assert_eq!((found.clips.len(), found.total, found.total_is_capped), (1, 2, false));
+    }
+
+    #[test]
+    fn only_cards_that_the_caller_judged_safe_are_safe() {
+        let s = station();
+        let safe = Query { expr: Expr::Is(State::Safe), ..Query::parse("") };
+        assert!(asks_safe(&Expr::Not(Box::new(safe.expr.clone()))));
+        assert_eq!(s.cat.find(&safe).unwrap().total, 0);
+        assert_eq!(s.cat.find(&safe).unwrap().hints.len(), 1);
+        assert_eq!(s.cat.find_with_safe(&safe, &[s.card]).unwrap().total, 2);
+    }
+
+    thread_local! {
+        static STATION: Station = station();
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_ever_ends_in_an_error(text in any::<String>()) {
+            STATION.with(|s| s.cat.find(&Query::parse(&text)).unwrap());
+        }
+
+        #[test]
+        fn no_syntax_ever_ends_in_an_error(
+            text in "([-*\"():,/^{}+~\\\\']|OR|AND|NOT|NEAR| |a|a001|1|%|_|roll|camera|fps|date|is|has|path|limit|sort|:){0,60}",
+        ) {
+            STATION.with(|s| s.cat.find(&Query::parse(&text)).unwrap());
+        }
+
+        #[test]
+        fn no_match_ever_ends_in_an_error(text in any::<String>(), prefix: bool, field in 0..7usize) {
+            let fields = [Field::Roll, Field::Card, Field::Camera, Field::Codec, Field::Name, Field::Path];
+            let text = Match { text, prefix };
+            let expr = fields.get(field).map_or(Expr::Text(text.clone()), |f| Expr::Field(*f, text));
+            STATION.with(|s| s.cat.find(&Query { expr, ..Query::parse("") }).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_longest_and_deepest_queries_are_answered() {
+        let s = station();
+        for text in [
+            "(".repeat(400) + "a",
+            "-".repeat(400) + "a",
+            "-(".repeat(200) + "a",
+            "a ".repeat(5000),
+            "a OR b -(".repeat(1000),
+            "path:a,b,c ".repeat(900),
+            "is:unproven ".repeat(800),
+        ] {
+            s.cat.find(&Query::parse(&text)).unwrap();
+        }
     }
 }

@@ -67,7 +67,7 @@ impl Station {
         let dir = tempfile::tempdir().unwrap();
         let mut cat = Catalog::open(&dir.path().join("state/catalog.db")).unwrap();
         let disk = |n: &str| Disk { id: Some(n.into()), text: n.to_uppercase() };
-        let mut volume = |cat: &mut Catalog, n: &str| {
+        let volume = |cat: &mut Catalog, n: &str| {
             let mount = PathBuf::from(format!("/mnt/{n}"));
             let (key, disk_text) = (format!("uuid:{n}"), n.to_uppercase());
             let seen = VolumeSeen { key, fs_type: "ext4".into(), label: None, disk_text, mount };
@@ -210,7 +210,7 @@ fn reads_are_counted_while_they_agree() {
     s.cat.apply(s.card, &[Intent::ReRead { file: file.clone(), equal: true }], at(2)).unwrap();
     s.cat.apply(s.card, &[Intent::Read(Box::new(read_of(CLIP, 1)))], at(3)).unwrap();
     let row = s.file(CLIP);
-    assert_eq!((row.equal_reads, row.unstable, row.row_intact), (3, false, true));
+    assert_eq!((row.equal_reads, row.unstable, row.row_intact), (2, false, true));
     assert_eq!((row.digests, row.blocks), (Some(read_of(CLIP, 1).digests), read_of(CLIP, 1).blocks));
 }
 
@@ -364,6 +364,30 @@ fn a_changed_card_folder_or_warning_row_makes_the_catalog_unsound() {
         let evidence = s.cat.evidence(s.card).unwrap();
         assert!(lost || !evidence.catalog_sound, "{change}, blessed");
     }
+}
+
+#[test]
+fn a_lost_warning_row_makes_the_catalog_unsound() {
+    let mut s = Station::offloaded();
+    for id in ["a", "b"] {
+        s.cat.raise_warning(s.card, &Warning { id: id.into(), text: "t".into() }, at(1)).unwrap();
+    }
+    s.cat.drop_warning(s.card, "a").unwrap();
+    assert!(s.cat.evidence(s.card).unwrap().catalog_sound);
+    s.raw("DELETE FROM warning");
+    assert!(!s.cat.evidence(s.card).unwrap().catalog_sound);
+}
+
+#[test]
+fn a_finding_beside_the_cards_files_is_kept_and_cleared() {
+    let mut s = Station::offloaded();
+    let extra = Finding::new(FindingKind::Extra, Path::new("/mnt/a/A001"), &rel("new.txt"), "");
+    s.cat.mark_failed(s.roots[0], &rel("new.txt"), &extra, at(2)).unwrap();
+    s.cat.add_finding(s.card, None, &extra, at(2)).unwrap();
+    assert_eq!(s.cat.open_findings(s.card).unwrap().len(), 2);
+    s.cat.clear_findings(s.roots[0], &rel("new.txt"), at(3)).unwrap();
+    s.cat.clear_card_findings(s.card, &rel("new.txt"), at(3)).unwrap();
+    assert!(s.cat.open_findings(s.card).unwrap().is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::error::{CatalogError, Fault};
 use super::rowsum::WARNING;
-use super::{Catalog, text_of};
+use super::{Catalog, cards, text_of};
 use crate::clip::{CardId, Warning};
 use crate::evidence::WarningEvidence;
 use jiff::Timestamp;
@@ -18,8 +18,10 @@ impl Catalog {
     pub fn drop_warning(&mut self, card: CardId, id: &str) -> Result<(), CatalogError> {
         self.write(|tx| {
             let sql = "DELETE FROM warning WHERE card_id = ?1 AND id = ?2 AND accepted_at IS NULL";
-            tx.execute(sql, params![card.to_string(), id])?;
-            Ok(())
+            match tx.execute(sql, params![card.to_string(), id])? {
+                0 => Ok(()),
+                _ => cards::change(tx, card, "warning_count = warning_count - 1", &[]),
+            }
         })
     }
 
@@ -54,7 +56,8 @@ pub(super) fn raise(c: &Connection, card: CardId, warning: &Warning, now: Timest
         None => {
             let sql = "INSERT INTO warning (card_id, id, text, raised_at) VALUES (?1, ?2, ?3, ?4)";
             c.execute(sql, params![key, warning.id, warning.text, text_of(now)])?;
-            Ok(WARNING.seal(c, [&key, &warning.id])?)
+            WARNING.seal(c, [&key, &warning.id])?;
+            cards::change(c, card, "warning_count = warning_count + 1", &[])
         }
     }
 }

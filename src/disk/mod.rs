@@ -179,8 +179,8 @@ impl Stat {
         let kind = FileType::from_raw_mode(s.st_mode);
         Stat {
             size_bytes: s.st_size as u64,
-            mtime_ns: (s.st_mtime as i64).saturating_mul(1_000_000_000).saturating_add(s.st_mtime_nsec as i64),
-            inode: s.st_ino as u64,
+            mtime_ns: s.st_mtime.saturating_mul(1_000_000_000).saturating_add(s.st_mtime_nsec),
+            inode: s.st_ino,
             is_file: kind == FileType::RegularFile,
             is_dir: kind == FileType::Directory,
         }

@@ -9,16 +9,22 @@ const MAX_DURATION_MS: i128 = 1000 * 3600 * 24 * 366;
 
 pub(super) fn describe(facts: Facts) -> ClipMetadata {
     let picture = facts.streams.iter().find(|s| s.kind == Kind::Video && s.best);
-    let video = picture.map(video);
-    let duration_frames = picture.zip(video.as_ref()).and_then(|(s, v)| frames(s, v, facts.duration_us));
+    let mut video = picture.map(video);
+    let still = facts.format.ends_with("_pipe");
+    if let Some(v) = video.as_mut().filter(|_| still) {
+        // libav gives every single picture 25 frames a second.
+        (v.rate, v.average_rate) = (None, None);
+    }
+    let counted = picture.zip(video.as_ref()).and_then(|(s, v)| frames(s, v, facts.duration_us));
+    let duration_frames = if still { Some(1) } else { counted };
     let (start_tc, tc_source) = start(&facts, picture, video.as_ref()).unzip();
     let time_reference = value(&facts.tags, "time_reference").and_then(|t| t.parse().ok());
     ClipMetadata {
-        duration_ms: duration_ms(&facts, picture, video.as_ref(), duration_frames),
+        duration_ms: duration_ms(&facts, video.as_ref(), duration_frames).filter(|_| !still),
         audio: facts.streams.iter().filter(|s| s.kind == Kind::Audio).map(audio).collect(),
         reel: reel(&facts),
-        camera_make: any_tag(&facts, MAKE),
-        camera_model: any_tag(&facts, MODEL),
+        camera_make: any_tag(&facts, MAKE).or_else(|| mxf_camera(&facts, "company_name")),
+        camera_model: any_tag(&facts, MODEL).or_else(|| mxf_camera(&facts, "product_name")),
         recorded_at: recorded_at(&facts),
         container: Some(facts.format).filter(|f| !f.is_empty()),
         tags: facts.tags,
@@ -99,13 +105,19 @@ fn frames(s: &Stream, v: &VideoMetadata, whole_us: Option<i64>) -> Option<u64> {
     u64::try_from((2 * top + bottom) / (2 * bottom)).ok().filter(|n| *n > 0 && *n < 1 << 40)
 }
 
-fn duration_ms(facts: &Facts, s: Option<&Stream>, v: Option<&VideoMetadata>, frames: Option<u64>) -> Option<u64> {
+/// To the nearest millisecond; from the frames where they are all alike, else as the best stream says.
+fn duration_ms(facts: &Facts, v: Option<&VideoMetadata>, frames: Option<u64>) -> Option<u64> {
     let constant = v.and_then(|v| v.rate.filter(|r| v.average_rate.is_none_or(|avg| avg == *r)));
-    let ms = match (constant, frames, s.and_then(|s| s.duration.map(|d| (d, s.time_base)))) {
-        (Some(r), Some(n), _) => i128::from(n) * 1000 * i128::from(r.den()) / i128::from(r.num()),
-        (_, _, Some((d, (num, den)))) if d > 0 && den > 0 => i128::from(d) * i128::from(num) * 1000 / i128::from(den),
-        _ => i128::from(facts.duration_us?) / 1000,
+    let kind = if v.is_some() { Kind::Video } else { Kind::Audio };
+    let best = facts.streams.iter().find(|s| s.best && s.kind == kind);
+    let own =
+        best.and_then(|s| Some((i128::from(s.duration?), s.time_base))).filter(|(d, (_, den))| *d > 0 && *den > 0);
+    let (top, bottom) = match (constant.zip(frames), own) {
+        (Some((r, n)), _) => (i128::from(n) * 1000 * i128::from(r.den()), i128::from(r.num())),
+        (None, Some((d, (num, den)))) => (d * 1000 * i128::from(num), i128::from(den)),
+        (None, None) => (i128::from(facts.duration_us?), 1000),
     };
+    let ms = (2 * top + bottom) / (2 * bottom);
     (0..=MAX_DURATION_MS).contains(&ms).then_some(ms as u64)
 }
 
@@ -131,15 +143,36 @@ fn start(facts: &Facts, picture: Option<&Stream>, v: Option<&VideoMetadata>) -> 
     Some((Timecode::from_frame(u64::try_from(frame).ok()?, base, base.can_drop()), "bwf".into()))
 }
 
-const MAKE: &[&str] = &["com.apple.quicktime.make", "com.android.manufacturer", "make", "company_name"];
-const MODEL: &[&str] =
-    &["com.apple.quicktime.model", "com.android.model", "com.arri.camera.cameramodel", "model", "product_name"];
+const MAKE: &[&str] = &["com.apple.quicktime.make", "com.android.manufacturer", "make"];
+const MODEL: &[&str] = &["com.apple.quicktime.model", "com.android.model", "com.arri.camera.cameramodel", "model"];
 
 /// The first of `keys` that the container, or any stream, carries.
 fn any_tag(facts: &Facts, keys: &[&str]) -> Option<String> {
     let find = |key: &&str| all_tags(facts).find_map(|tags| value(tags, key)).map(str::to_owned);
     let arri = || all_tags(facts).flatten().any(|(k, _)| k.to_ascii_lowercase().starts_with("com.arri.camera."));
     keys.iter().find_map(find).or_else(|| (keys == MAKE && arri()).then(|| "ARRI".into()))
+}
+
+/// MXF names the program that wrote the file last. Only a maker of cameras is taken for the camera.
+fn mxf_camera(facts: &Facts, key: &str) -> Option<String> {
+    const MAKERS: &[&str] = &[
+        "arri",
+        "blackmagic",
+        "canon",
+        "fujifilm",
+        "grass valley",
+        "ikegami",
+        "jvc",
+        "nikon",
+        "panasonic",
+        "red",
+        "sony",
+    ];
+    let company = value(&facts.tags, "company_name")?.to_ascii_lowercase();
+    let known = MAKERS
+        .iter()
+        .any(|m| company.split([' ', ',', '.', '-']).any(|w| w == *m) || (m.contains(' ') && company.starts_with(m)));
+    known.then(|| value(&facts.tags, key).map(str::to_owned)).flatten()
 }
 
 fn reel(facts: &Facts) -> Option<String> {
@@ -274,6 +307,27 @@ mod tests {
         // An hour of interlaced transport stream announced in fields.
         let fields = Stream { average_rate: (25, 1), frames: 0, duration: Some(90_000 * 3600), ..picture((50, 1)) };
         assert_eq!(clip(vec![fields], &[]).duration_frames, Some(90_000));
+    }
+
+    #[test]
+    fn a_still_has_no_rate_and_sound_a_rounded_length() {
+        let mut still = Facts { format: "exr_pipe".into(), streams: vec![picture((25, 1))], ..Facts::default() };
+        still.duration_us = Some(40_000);
+        let m = describe(still);
+        assert_eq!((m.video.unwrap().rate, m.duration_frames, m.duration_ms), (None, Some(1), None));
+        let sound = Stream { kind: Kind::Audio, best: true, time_base: (1, 48_000), ..Stream::default() };
+        let sound = Stream { duration: Some(240_239), ..sound };
+        assert_eq!(clip(vec![sound], &[]).duration_ms, Some(5005));
+    }
+
+    #[test]
+    fn a_transcoder_is_no_camera() {
+        let mxf = |company| clip(vec![], &[("company_name", company), ("product_name", "X")]);
+        assert_eq!(mxf("FFmpeg").camera_make, None);
+        assert_eq!(mxf("FFmpeg").camera_model, None);
+        let sony = mxf("Sony Corp.");
+        assert_eq!((sony.camera_make.as_deref(), sony.camera_model.as_deref()), (Some("Sony Corp."), Some("X")));
+        assert_eq!(mxf("Redfish").camera_make, None);
     }
 
     #[test]

@@ -148,6 +148,10 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
         let name = if main.fourcc.is_empty() { &main.codec } else { &main.fourcc };
         return Ok(Probe::Unsupported(format!("no decoder for \"{name}\" in this libav")));
     }
+    if main.kind == Kind::Video && (main.width <= 0 || main.height <= 0) {
+        let (container, codec) = (&facts.format, &main.codec);
+        return Ok(Probe::Unsupported(format!("libav can not tell the size of its picture ({codec} in {container})")));
+    }
     if !main.readable {
         return Ok(Probe::Failed("no frames: the file ends before its first one".into()));
     }
@@ -169,7 +173,8 @@ pub struct DeriveRequest<'a> {
 /// How one output went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Derivation {
-    /// Written, read back and synced. `note` says what of the clip is not in it.
+    /// Written, read back and synced. `frames` are pictures, 0 in sound alone; `note` says what of the clip is not
+    /// in it.
     Done {
         path: PathBuf,
         frames: u64,

@@ -2,7 +2,7 @@
 //!
 //! A fixed pool of buffers bounds memory and gives the back-pressure: a buffer returns when the last writer is done.
 
-use super::{Destination, OffloadError, Options, Outcome, Source, Task};
+use super::{Dead, Destination, OffloadError, Options, Outcome, Source, Task};
 use crate::copy::{FileRecord, ReadBack};
 use crate::disk::read::PastCache;
 use crate::disk::write::{Buffer, Temp, buffer, move_aside, remove};
@@ -68,7 +68,7 @@ struct Run<'a> {
     dests: &'a [Destination],
     options: &'a Options<'a>,
     progress: &'a dyn Progress,
-    dead: &'a [OnceLock<String>],
+    dead: &'a [OnceLock<Dead>],
     halt: &'a AtomicBool,
     cannot_record: &'a Mutex<Option<CannotRecord>>,
     again: Mutex<Vec<Again>>,
@@ -102,7 +102,7 @@ pub(super) fn run(
     options: &Options<'_>,
     progress: &dyn Progress,
 ) -> Result<Outcome, OffloadError> {
-    let dead: Vec<OnceLock<String>> = dests.iter().map(|_| OnceLock::new()).collect();
+    let dead: Vec<OnceLock<Dead>> = dests.iter().map(|_| OnceLock::new()).collect();
     let (halt, cannot_record) = (AtomicBool::new(false), Mutex::new(None));
     let mut unread = 0;
     for attempt in 1..=ATTEMPTS {
@@ -135,6 +135,11 @@ pub(super) fn run(
         if again.is_empty() && faults.is_empty() {
             break;
         }
+        let (lost, again): (Vec<_>, Vec<_>) = again.into_iter().partition(|a| dead[a.dest].get().is_some());
+        for a in lost {
+            let relpath = tasks[a.task].file.relpath.clone();
+            progress.record(Intent::Failed { copy: dests[a.dest].id, relpath, conflict: false, note: a.why })?;
+        }
         if attempt == ATTEMPTS {
             unread = faults.len() as u64;
             for (_, finding) in faults {
@@ -152,9 +157,8 @@ pub(super) fn run(
         }
         tasks = retry(tasks, again, &faults);
     }
-    let dead: Vec<(usize, String)> =
-        dead.into_iter().enumerate().filter_map(|(i, d)| Some((i, d.into_inner()?))).collect();
-    for (_, why) in &dead {
+    let dead: Vec<Dead> = dead.into_iter().filter_map(OnceLock::into_inner).collect();
+    for Dead { why, .. } in &dead {
         progress.event(Event::Note(why));
         progress.record(Intent::Log(why.clone()))?;
     }
@@ -411,7 +415,9 @@ impl<'a> Run<'a> {
     }
 
     fn die(&self, d: usize, dest: &Destination, e: &io::Error) {
-        let _ = self.dead[d].set(format!("destination \"{}\" failed: {e}", dest.name));
+        let full = matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let why = format!("destination \"{}\" failed: {e}", dest.name);
+        let _ = self.dead[d].set(Dead { dest: d, full, why });
     }
 
     /// A failed write poisons the temp: its bytes are dropped, never synced again.

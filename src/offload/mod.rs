@@ -68,10 +68,18 @@ pub enum OffloadError {
 /// What could not be done; everything else is proven and recorded.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Destinations that failed as a whole, with the reason.
-    pub dead: Vec<(usize, String)>,
+    /// Destinations that failed as a whole.
+    pub dead: Vec<Dead>,
     /// Files of the card that gave no steady bytes: unreadable, or changed while read.
     pub unread: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Dead {
+    pub dest: usize,
+    /// No space, no inodes or no quota left.
+    pub full: bool,
+    pub why: String,
 }
 
 /// Copies and proves what `tasks` ask for. Ends early only when stopped, when nothing can be recorded, or when the

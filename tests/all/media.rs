@@ -247,6 +247,18 @@ fn damage_in_the_middle_costs_no_more_than_itself() {
 }
 
 #[test]
+fn a_codec_nobody_here_decodes_is_unsupported() {
+    let (dir, mov) = clip("a.mov", &format!("{PICTURE}25 -c:v prores_ks -profile:v 0"));
+    let mut bytes = std::fs::read(&mov).unwrap();
+    let at = bytes.windows(4).rposition(|w| w == b"apco").unwrap();
+    bytes[at..at + 4].copy_from_slice(b"braw");
+    std::fs::write(&mov, bytes).unwrap();
+    assert_eq!(ask(&mov), Probe::Unsupported("no decoder for \"braw\" in this libav".into()));
+    let d = make(&mov, dir.path(), None);
+    assert!(matches!(d.web, Some(Derivation::Unsupported(_))) && matches!(d.poster, Some(Derivation::Unsupported(_))));
+}
+
+#[test]
 fn a_hang_ends_at_the_time_limit() {
     let (_dir, mov) = clip("a.mov", &format!("{PICTURE}25 -c:v mpeg4"));
     let script = impostor("sleep 600");
@@ -255,6 +267,9 @@ fn a_hang_ends_at_the_time_limit() {
     let answer = probe(&script.1, File::open(&mov).unwrap(), &limits).unwrap();
     assert_eq!(answer, Probe::Failed("took longer than 0.2 s and was stopped".into()));
     assert!(begin.elapsed() < Duration::from_secs(20));
+    let limits = Limits { wall: Duration::from_millis(1), ..Limits::for_probe() };
+    let answer = probe(&tool(), File::open(&mov).unwrap(), &limits).unwrap();
+    assert!(matches!(answer, Probe::Failed(why) if why.starts_with("took longer")));
 }
 
 /// A program in the child's place that does what a captured child could do.
@@ -355,7 +370,8 @@ fn camera_originals_are_read_as_their_manifest_says() {
         let [path, .., container, video, size, rates, tc, audio, _] = cells[..] else { panic!("{line}") };
         let is = ask(&dir.join(path));
         let Probe::Ok(m) = is else {
-            if container != "-" {
+            // The manifest notes where decoding fails: cut off, or a picture libav can not read.
+            if container != "-" && !line.contains("decode: ") {
                 wrong.push(format!("{path}: {is:?}"));
             }
             continue;
@@ -374,6 +390,7 @@ fn camera_originals_are_read_as_their_manifest_says() {
             .audio
             .first()
             .map_or("-".into(), |a| format!("{}x {} {}ch {}Hz", m.audio.len(), a.codec, a.channels, a.sample_rate_hz));
+        let rates = if container.ends_with("_pipe") { "r=0/0 avg=0/0" } else { rates };
         for (is, should) in [
             (m.container.as_deref().unwrap_or("-"), container),
             (codec, video.split('/').next().unwrap_or("-")),

@@ -57,7 +57,10 @@ fn sound_only(input: &mut Input, index: usize, request: &Request, file: &Arc<Sha
     web.hear(None)?;
     web.finish()?;
     check(file.clone(), None, request.max_pixels)?;
-    Ok(web.sound.as_ref().map_or((0, None), |s| (s.frames, s.note())))
+    if web.sound.as_ref().is_some_and(|s| s.frames == 0) {
+        return Err("none of its sound can be decoded".into());
+    }
+    Ok((0, web.sound.as_ref().and_then(Sound::note)))
 }
 
 type Files = (Option<Arc<Shared>>, Option<Arc<Shared>>);
@@ -115,6 +118,10 @@ fn open_decoder(stream: &Stream<'_>, request: &Request) -> Result<Video, Body> {
     let codec = codec.ok_or_else(|| Body::Unsupported("no decoder for its picture in this libav".into()))?;
     let mut options = decoder_options(request.max_pixels);
     options.set("threads", &request.threads.to_string());
+    if codec.name() == "exr" {
+        // Linear light would look black.
+        options.set("apply_trc", "iec61966_2_1");
+    }
     let opened = codec::Context::from_parameters(stream.parameters()).and_then(|mut context| {
         context.set_time_base(stream.time_base());
         context.decoder().open_as_with(codec, options)

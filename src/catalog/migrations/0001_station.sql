@@ -25,7 +25,9 @@ CREATE TABLE card (
   listed_twice_equal INTEGER NOT NULL DEFAULT 0 CHECK (listed_twice_equal IN (0,1)),
   first_seen_at TEXT NOT NULL,
   seen_at TEXT, seen_as_recorded INTEGER NOT NULL DEFAULT 0 CHECK (seen_as_recorded IN (0,1)), seen_note TEXT,
-  file_count INTEGER NOT NULL DEFAULT 0, byte_count INTEGER NOT NULL DEFAULT 0, row_sum BLOB
+  file_count INTEGER NOT NULL DEFAULT 0, byte_count INTEGER NOT NULL DEFAULT 0,
+  warning_count INTEGER NOT NULL DEFAULT 0, -- a lost warning row must not make a card look safe
+  row_sum BLOB
 ) STRICT;
 CREATE INDEX card_place ON card(volume_id, root);
 CREATE INDEX card_roll ON card(roll);

@@ -1,0 +1,69 @@
+//! Which copies are to be proven again, and how old the oldest proof is.
+
+use super::error::CatalogError;
+use super::{Catalog, int, maybe_time, natural, parsed, relpath, text_of, time};
+use crate::clip::{CardId, CopyRootId, VolumeId};
+use crate::copy::CopyState;
+use crate::relpath::RelPath;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+#[derive(Clone, Debug, Default)]
+pub struct DueFilter {
+    pub roll: Option<String>,
+    pub volume: Option<VolumeId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueRow {
+    pub card: CardId,
+    pub copy_root: CopyRootId,
+    pub relpath: RelPath,
+    pub state: CopyState,
+    /// Of the last check that found it equal; `None` for a copy that never was.
+    pub proven_at: Option<Timestamp>,
+    pub size_bytes: u64,
+}
+
+impl Catalog {
+    /// Copies to prove again, the oldest check first and the failed ones last; with `before`, only those last checked
+    /// before it, and the failed ones.
+    pub fn due(
+        &self,
+        limit: usize,
+        before: Option<Timestamp>,
+        filter: &DueFilter,
+    ) -> Result<Vec<DueRow>, CatalogError> {
+        self.read(|c| {
+            let sql = "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at, f.size_bytes
+                       FROM copy y JOIN copy_root r ON r.id = y.copy_root_id JOIN card c ON c.id = y.card_id
+                       JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
+                       WHERE y.state IN ('proven', 'failed') AND r.retired_at IS NULL
+                         AND (?2 IS NULL OR y.state = 'failed' OR y.checked_at < ?2)
+                         AND (?3 IS NULL OR c.roll = ?3) AND (?4 IS NULL OR r.volume_id = ?4)
+                       ORDER BY y.state = 'failed', y.checked_at, y.copy_root_id, y.relpath LIMIT ?1";
+            let (before, volume) = (before.map(text_of), filter.volume.map(|v| v.to_string()));
+            let read = |r: &Row<'_>| {
+                Ok(DueRow {
+                    card: parsed(r, "card_id", CardId::parse)?,
+                    copy_root: parsed(r, "copy_root_id", CopyRootId::parse)?,
+                    relpath: relpath(r, "relpath")?,
+                    state: parsed(r, "state", CopyState::from_name)?,
+                    proven_at: maybe_time(r, "checked_at")?,
+                    size_bytes: natural(r, "size_bytes")?,
+                })
+            };
+            let values = params![int(limit as u64), before, filter.roll, volume];
+            Ok(c.prepare_cached(sql)?.query_map(values, read)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Of all copies that count; `None` when nothing is proven.
+    pub fn oldest_proof(&self) -> Result<Option<Timestamp>, CatalogError> {
+        self.read(|c| {
+            let sql = "SELECT y.proven_at AS at FROM copy y JOIN copy_root r ON r.id = y.copy_root_id
+                       WHERE y.state = 'proven' AND r.retired_at IS NULL ORDER BY y.proven_at LIMIT 1";
+            Ok(c.query_row(sql, [], |r| time(r, "at")).optional()?)
+        })
+    }
+}

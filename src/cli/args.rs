@@ -1,0 +1,480 @@
+//! The arguments of every verb, as cli.md promises them to scripts.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use goodgate::config::{parse_duration, parse_rate};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXITS: &str = "\
+Exit codes:
+   0  good                           11  mismatch: bytes differ from what was proven
+   1  failed                         12  unreadable
+   2  usage: arguments or settings   20  card not safe, job on hold, coverage not held, volume overdue
+  10  files missing                  30  no MHL history, or a damaged one
+When several apply, the first of 11, 12, 10, 30, 20, 1. `goodgate VERB --help` says which of them a verb uses.
+
+Data goes to stdout, everything else to stderr; --json gives exactly one object on stdout, also for errors.
+NO_COLOR switches colours off; GOODGATE_LOG=debug is a filter for the log.
+
+Example:
+  goodgate offload /media/A001 --to /mnt/raid --to /mnt/shuttle";
+
+/// Camera cards copied with proof, clips catalogued, copies proven again for years.
+#[derive(Debug, Parser)]
+#[command(name = "goodgate", version, after_help = EXITS, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Settings; else $GOODGATE_CONFIG, else $XDG_CONFIG_HOME/goodgate/config.toml, else /etc/goodgate/config.toml,
+    /// else built-in defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Catalog, made on first use; else $GOODGATE_CATALOG, else the settings, else
+    /// $XDG_STATE_HOME/goodgate/catalog.db
+    #[arg(long, global = true, value_name = "FILE")]
+    pub catalog: Option<PathBuf>,
+    /// Exactly one JSON object on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress and no notes
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More of the log on stderr; twice for all of it
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// On stderr; json: one object a line
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
+    pub progress: Shown,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Shown {
+    /// A bar on a terminal, lines elsewhere
+    #[default]
+    Auto,
+    /// Lines now and then
+    Plain,
+    Json,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Offload(Offload),
+    /// What cards the catalog knows
+    #[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate cards --json")]
+    Cards,
+    Jobs(Jobs),
+    Status(Status),
+    Accept(Accept),
+    Log(Log),
+    Find(Find),
+    Show(Show),
+    Sql(Sql),
+    Backup(Backup),
+    /// Reads the whole catalog and says what is wrong with it
+    #[command(after_help = "Exit codes: 0 sound, 1 something is wrong (listed), 2.\n\nExample:\n  goodgate check")]
+    Check,
+    Config(Config),
+}
+
+/// Copies a card to all destinations: hash, prove, check headers, seal, verdict; then metadata and proxies
+///
+/// Each file is read once and written to all destinations; each copy is read back from its device and compared before
+/// it gets its name. The verdict is shown as soon as it is known. The same command again continues where a stopped
+/// one was, or adds what is new on the card.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 safe, 20 not safe or on hold (the card object is printed all the same), 1 failed or stopped, 2 usage.
+
+Examples:
+  goodgate offload /media/A001 --to /mnt/raid --to /mnt/shuttle
+  goodgate offload /mnt/dump/A001 --to /mnt/raid --to /mnt/shuttle --roll A001 --hash xxh64,md5 --json")]
+pub struct Offload {
+    /// Root of the mounted card, or of a dump of it
+    pub card: PathBuf,
+    /// A destination, once for each; the roll gets a folder there. Without it, those of the settings
+    #[arg(long, value_name = "DEST")]
+    pub to: Vec<PathBuf>,
+    /// Name of the roll; else the card's folder or volume name
+    #[arg(long, value_name = "NAME")]
+    pub roll: Option<String>,
+    /// A value for the templates of the destinations, e.g. project=Film
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// More hash formats for the manifest, by comma. XXH64 is always there; MD5, SHA-1 and C4 are serial and slow,
+    /// below 1 GB/s
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = PossibleValuesParser::new(FORMATS))]
+    pub hash: Vec<String>,
+    /// full: read back every copy, and the card a second time. destinations: read the card once; it is then NOT SAFE
+    /// unless [policy] source_reread = false
+    #[arg(long, value_name = "DEPTH")]
+    pub verify: Option<Depth>,
+    /// Prove again also what is proven already
+    #[arg(long)]
+    pub rehash: bool,
+    /// Destinations on one disk count as copies; recorded with the card and named first in its verdict
+    #[arg(long)]
+    pub allow_same_device: bool,
+    /// No proxies; metadata is still read
+    #[arg(long)]
+    pub no_media: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+const FORMATS: [&str; 6] = ["xxh64", "xxh3", "xxh128", "md5", "sha1", "c4"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Depth {
+    Full,
+    Destinations,
+}
+
+/// What waits and why; ends a hold, or puts a job on hold
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Exit codes: 0 (also when jobs are on hold: `goodgate status ROLL` judges a card), 1, 2.
+
+Examples:
+  goodgate jobs
+  goodgate jobs retry 0198b2c4"
+)]
+pub struct Jobs {
+    #[command(subcommand)]
+    pub act: Option<JobsAct>,
+    /// Also all that are done; without it the newest of them
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum JobsAct {
+    /// The cause of the hold is gone: the job may go on
+    #[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate jobs retry 0198b2c4")]
+    Retry {
+        /// Id of the job, or the start of it
+        id: String,
+    },
+    /// The job waits until it is retried; what is proven stays
+    #[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate jobs cancel 0198b2c4")]
+    Cancel {
+        /// Id of the job, or the start of it
+        id: String,
+    },
+}
+
+/// The verdict of a card with its reasons, from a fresh look; without ROLL of every card
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: with ROLL 0 safe, 20 not safe or on hold; the list 0 whatever it shows; 1, 2.
+
+Examples:
+  goodgate status A001
+  goodgate status --json")]
+pub struct Status {
+    /// Roll name or card id
+    pub roll: Option<String>,
+}
+
+/// Accepts one warning of a card, with a note that stays in its verdict
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 the card is safe now, 20 it is still not, 1, 2.
+
+Example:
+  goodgate accept A001 truncated:CLIPS/A001C003.MOV --note 'camera lost power, director knows'")]
+pub struct Accept {
+    /// Roll name or card id
+    pub roll: String,
+    /// Id of the warning, as `goodgate status ROLL` shows it
+    pub warning: String,
+    /// Who accepts it and why
+    #[arg(long, value_name = "TEXT")]
+    pub note: String,
+}
+
+/// The custody log of a card: what happened to it, and when
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate log A001")]
+pub struct Log {
+    /// Roll name or card id
+    pub roll: String,
+}
+
+/// Searches clips
+///
+/// Words are joined by AND; OR, -word, "a phrase", word* and key:value narrow it: roll: card: camera: codec: fps:
+/// date: name: path: is: has: limit: sort:. No query is an error; what is not understood is searched as text, with a
+/// hint.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 (also without hits), 1, 2.
+
+Examples:
+  goodgate find camera:A fps:23.976 has:proxy limit:50
+  goodgate find rain -night --json")]
+pub struct Find {
+    /// Without it: every clip, newest first
+    pub query: Vec<OsString>,
+}
+
+/// Everything about a clip
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0, 1, 2 no such clip, or several.\n\nExample:\n  goodgate show A001C001")]
+pub struct Show {
+    /// Id, unique start of an id, or name of the clip
+    pub clip: String,
+}
+
+/// Answers one SELECT on the views clips, files, copies, cards, proxies, problems, reverify_due
+#[derive(Debug, Args)]
+#[command(after_help = "\
+At most 10000 rows and five seconds; nothing can be written. Columns: SELECT * FROM schema_doc.
+
+Exit codes: 0, 1, 2.
+
+Example:
+  goodgate sql 'SELECT roll, count(*) FROM clips GROUP BY roll'")]
+pub struct Sql {
+    /// One SELECT, WITH or EXPLAIN
+    pub text: String,
+}
+
+/// A consistent copy of the catalog while it is in use; never overwrites
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate backup /mnt/nas/catalog-2026-03-04.db")]
+pub struct Backup {
+    /// A file that does not exist yet
+    pub file: PathBuf,
+}
+
+/// Settings: are they good, and where does each come from
+#[derive(Debug, Args)]
+#[command(
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0, 1, 2 the settings are wrong.\n\nExample:\n  goodgate config check --config new.toml"
+)]
+pub struct Config {
+    #[command(subcommand)]
+    pub act: ConfigAct,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigAct {
+    /// Says whether the settings are good
+    #[command(
+        after_help = "Exit codes: 0 good, 2 wrong (line and key are named), 1.\n\nExample:\n  goodgate config check"
+    )]
+    Check,
+    /// Every setting with its value and origin
+    #[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate config show --json")]
+    Show,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().into(), value.into())),
+        _ => Err("write it as key=value, such as project=Film".into()),
+    }
+}
+
+/// Whether errors of the parser itself shall be JSON: it gives no arguments when it fails.
+pub fn wants_json(args: &[OsString]) -> bool {
+    args.iter().skip(1).take_while(|a| *a != "--").any(|a| a == "--json")
+}
+
+/// Lets the words of `find` begin with a minus: the parser takes an argument that begins with a blank as it is, and
+/// to the search language the blank is nothing.
+pub fn searchable(mut args: Vec<OsString>) -> Vec<OsString> {
+    let Some(verb) = verb_at(&args) else { return args };
+    if args[verb] != "find" {
+        return args;
+    }
+    for arg in args.iter_mut().skip(verb + 1).take_while(|a| **a != "--") {
+        let bytes = arg.as_encoded_bytes();
+        let flag = bytes.starts_with(b"--") || matches!(bytes, b"-v" | b"-vv" | b"-q" | b"-h" | b"-V");
+        if bytes.starts_with(b"-") && !flag {
+            let mut word = OsString::from(" ");
+            word.push(&*arg);
+            *arg = word;
+        }
+    }
+    args
+}
+
+/// The first argument that is no flag and no value of one.
+fn verb_at(args: &[OsString]) -> Option<usize> {
+    let takes_value = |a: &OsStr| ["--config", "--catalog", "--progress"].iter().any(|f| a == *f);
+    let mut i = 1;
+    while i < args.len() {
+        match args[i].as_encoded_bytes() {
+            _ if takes_value(&args[i]) => i += 2,
+            [b'-', ..] => i += 1,
+            _ => return Some(i),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        let words = std::iter::once("goodgate").chain(line.split_whitespace());
+        Cli::try_parse_from(searchable(words.map(OsString::from).collect()))
+    }
+
+    fn offload(line: &str) -> Offload {
+        match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")).verb {
+            Verb::Offload(a) => a,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn query(line: &str) -> Vec<String> {
+        match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")).verb {
+            Verb::Find(a) => a.query.iter().map(|w| w.to_string_lossy().trim().to_owned()).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_parser_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn offload_takes_all_its_flags() {
+        let a = offload(
+            "offload /c --to /a --to /b --roll A001 --set project=Film --set day=3=x --hash xxh64,md5 --hash c4 \
+             --verify destinations --rehash --allow-same-device --no-media --dry-run",
+        );
+        assert_eq!(a.to, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(a.roll.as_deref(), Some("A001"));
+        assert_eq!(a.set, [("project".into(), "Film".into()), ("day".into(), "3=x".into())]);
+        assert_eq!(a.hash, ["xxh64", "md5", "c4"]);
+        assert_eq!(a.verify, Some(Depth::Destinations));
+        assert!(a.rehash && a.allow_same_device && a.no_media && a.dry_run);
+        let a = offload("offload --to /a /c");
+        assert_eq!((a.card, a.verify), (PathBuf::from("/c"), None));
+        assert!(!(a.rehash || a.allow_same_device || a.no_media || a.dry_run) && a.hash.is_empty());
+        assert_eq!(offload("offload /c --verify full").verify, Some(Depth::Full));
+    }
+
+    #[test]
+    fn flags_for_all_verbs_stand_before_and_behind_the_verb() {
+        for line in [
+            "--config c.toml --catalog x.db --json --quiet --progress json cards",
+            "cards --config c.toml --catalog x.db --json --quiet --progress json",
+            "--json --config=c.toml cards --catalog=x.db --progress=json -q",
+        ] {
+            let g = parse(line).unwrap_or_else(|e| panic!("{line}: {e}")).global;
+            assert_eq!((g.config, g.catalog), (Some("c.toml".into()), Some("x.db".into())), "{line}");
+            assert!(g.json && g.quiet && g.progress == Shown::Json, "{line}");
+        }
+        assert_eq!(parse("-v cards").unwrap().global.verbose, 1);
+        assert_eq!(parse("cards -vv").unwrap().global.verbose, 2);
+        for how in ["auto", "plain", "json", "never"] {
+            assert!(parse(&format!("--progress {how} cards")).is_ok(), "{how}");
+        }
+    }
+
+    #[test]
+    fn every_verb_of_the_contract_is_read() {
+        for line in [
+            "cards",
+            "jobs",
+            "jobs --all",
+            "jobs retry 0198",
+            "jobs cancel 0198 --json",
+            "status",
+            "status A001",
+            "accept A001 w:x --note ok",
+            "log A001",
+            "find",
+            "find a b",
+            "show A001C001",
+            "sql select",
+            "backup /x/c.db",
+            "check",
+            "config check",
+            "config show --json",
+        ] {
+            parse(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+
+    #[test]
+    fn wrong_calls_are_refused() {
+        for line in [
+            "",
+            "ofload /c",
+            "offload",
+            "offload /c --to",
+            "offload /c --set project",
+            "offload /c --set =x",
+            "offload /c --hash md6",
+            "offload /c --hash blake3",
+            "offload /c --verify half",
+            "cards A001",
+            "jobs retry",
+            "jobs --all retry 0198",
+            "accept A001 w",
+            "accept A001 --note ok",
+            "log",
+            "show",
+            "sql",
+            "backup",
+            "config",
+            "config edit",
+            "cards --progress loud",
+            "cards -q -v",
+            "register /x",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_search_may_exclude_words_and_still_has_flags() {
+        assert_eq!(query("find rain -night -camera:A --json"), ["rain", "-night", "-camera:A"]);
+        assert!(parse("find rain -night --json").unwrap().global.json);
+        assert_eq!(query("--catalog find find -v -x"), ["-x"]);
+        assert_eq!(query("find -- --odd"), ["--odd"]);
+        assert!(parse("find --jsn").is_err(), "a mistyped flag is no search");
+    }
+
+    #[test]
+    fn json_is_seen_without_the_parser() {
+        let wants = |line: &str| wants_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(wants("goodgate --json ofload") && wants("goodgate cards --json"));
+        assert!(!wants("goodgate cards") && !wants("goodgate find -- --json") && !wants("--json cards"));
+    }
+
+    #[test]
+    fn every_help_has_exit_codes_and_an_example() {
+        fn check(c: &clap::Command) {
+            let help = c.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Exit codes:") && help.contains("Example"), "{}", c.get_name());
+            assert!(c.get_about().is_some(), "{}", c.get_name());
+            c.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

@@ -1,0 +1,30 @@
+//! `goodgate config check|show`
+
+use super::args::{Config, ConfigAct};
+use super::door::Door;
+use super::report::Exit;
+use serde_json::json;
+
+/// Settings that are wrong never get here: they are refused where they are read, with line and key.
+pub fn run(door: &Door, a: Config) -> anyhow::Result<Exit> {
+    let file = door.config_file.as_ref().map(|f| f.display().to_string());
+    let from = file.as_ref().map_or("built-in defaults".into(), |f| format!("\"{f}\""));
+    match a.act {
+        ConfigAct::Check => {
+            door.out.object(&json!({ "config": file, "ok": true }))?;
+            door.out.line(format!("{from}: good"));
+        }
+        ConfigAct::Show => {
+            let all = door.station.config.effective();
+            let object =
+                |(key, value, from): &(String, String, String)| json!({ "key": key, "value": value, "from": from });
+            door.out.object(&json!({ "config": file, "settings": all.iter().map(object).collect::<Vec<_>>() }))?;
+            door.out.line(format!("# {from}"));
+            for (key, value, from) in &all {
+                let value = if value.is_empty() { "(not set)" } else { value };
+                door.out.line(format!("{key} = {value}  # {from}"));
+            }
+        }
+    }
+    Ok(Exit::Good)
+}

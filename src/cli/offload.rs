@@ -1,0 +1,62 @@
+//! `goodgate offload`
+
+use super::args::{Depth, Offload};
+use super::card;
+use super::door::Door;
+use super::print::count;
+use super::report::Exit;
+use goodgate::config::VerifyDepth;
+use goodgate::ingest::{self, PlanReport, Request};
+use goodgate::offload::plan::human;
+
+pub fn run(door: &mut Door, a: Offload) -> anyhow::Result<Exit> {
+    // The settings may say less; the flag means this one offload.
+    if a.verify == Some(Depth::Full) {
+        door.station.config.offload.verify = VerifyDepth::Full;
+    }
+    let request = Request {
+        card: a.card,
+        to: a.to,
+        roll: a.roll,
+        set: a.set.into_iter().collect(),
+        formats: a.hash,
+        no_source_reread: a.verify == Some(Depth::Destinations),
+        rehash: a.rehash,
+        allow_same_device: a.allow_same_device,
+        no_media: a.no_media,
+    };
+    let mut catalog = door.catalog()?;
+    if a.dry_run {
+        let plan = ingest::dry_run(&door.station, &mut catalog, &request)?;
+        return show_plan(door, &plan);
+    }
+    let progress = door.progress()?;
+    let standing = ingest::ingest(&door.station, &mut catalog, &request, &progress)?;
+    progress.finish();
+    // The verdict itself was shown the moment it was known.
+    card::print(door, &standing, false)?;
+    Ok(card::exit(&standing))
+}
+
+fn show_plan(door: &Door, plan: &PlanReport) -> anyhow::Result<Exit> {
+    let out = &door.out;
+    out.object(plan)?;
+    let (files, clips) = (count(plan.files as u64, "file"), count(plan.clips as u64, "clip"));
+    let (kind, layout) = (plan.source_kind.name(), &plan.layout);
+    out.line(format!("roll {} ({kind}, {layout}): {files}, {}, {clips}", plan.roll, human(plan.bytes)));
+    if let Some(id) = &plan.known {
+        out.line(format!("known as card {id}"));
+    }
+    for d in &plan.destinations {
+        let (free, proof) = (human(d.free_bytes), d.read_back.name());
+        out.line(format!("to {}: {free} free, proof {proof}, disk {}", d.destination, d.disk));
+    }
+    for w in &plan.warnings {
+        out.line(format!("warning: {}", w.text));
+    }
+    for refusal in &plan.refusals {
+        out.line(format!("refused: {refusal}"));
+    }
+    out.line("nothing was written");
+    Ok(if plan.refusals.is_empty() { Exit::Good } else { Exit::Failed })
+}

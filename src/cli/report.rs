@@ -1,0 +1,257 @@
+//! Exit codes, and what a person reads when something failed: the error and one line with the next step.
+
+use clap::error::{ContextKind, ContextValue};
+use goodgate::catalog::CatalogError;
+use goodgate::config::ConfigError;
+use goodgate::finding::{Finding, FindingKind};
+use goodgate::ingest::IngestError;
+use goodgate::offload::plan::Refusal;
+use serde::Serialize;
+use std::error::Error;
+use std::fmt;
+
+/// The result of a command as scripts see it (cli.md). Ordered by precedence: when several apply, the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    Good,
+    /// The call itself: arguments or settings. Never met by another, because nothing was done.
+    Usage,
+    Failed,
+    /// A card is not safe, a job is on hold, coverage cannot be held or a volume is overdue.
+    NotSafe,
+    /// A history (ASC MHL) is missing or damaged.
+    History,
+    Missing,
+    Unreadable,
+    Mismatch,
+}
+
+impl Exit {
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Missing => 10,
+            Self::Mismatch => 11,
+            Self::Unreadable => 12,
+            Self::NotSafe => 20,
+            Self::History => 30,
+        }
+    }
+
+    /// Extra files alone are listed and are no fault.
+    pub fn of_finding(finding: &Finding) -> Self {
+        match finding.kind {
+            FindingKind::Missing => Self::Missing,
+            FindingKind::Altered | FindingKind::Unstable => Self::Mismatch,
+            FindingKind::Unreadable => Self::Unreadable,
+            FindingKind::Extra => Self::Good,
+        }
+    }
+
+    pub fn of_findings(findings: &[Finding]) -> Self {
+        findings.iter().map(Self::of_finding).max().unwrap_or(Self::Good)
+    }
+}
+
+/// Why a command gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub error: String,
+    pub hint: Option<String>,
+    pub exit: Exit,
+}
+
+impl Failure {
+    pub fn new(error: impl Into<String>) -> Self {
+        Failure { error: error.into(), hint: None, exit: Exit::Failed }
+    }
+
+    pub fn usage(error: impl Into<String>) -> Self {
+        Failure { exit: Exit::Usage, ..Self::new(error) }
+    }
+
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// `{"error","hint","exit"}`
+    pub fn json(&self) -> impl Serialize {
+        serde_json::json!({ "error": self.error, "hint": self.hint, "exit": self.exit.code() })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)
+    }
+}
+
+impl Error for Failure {}
+
+/// Any error as a failure: its own hint and exit where its kind is known.
+pub fn failure(e: &anyhow::Error) -> Failure {
+    if let Some(failure) = e.downcast_ref::<Failure>() {
+        return failure.clone();
+    }
+    let mut causes: Vec<String> = Vec::new();
+    for cause in e.chain().map(ToString::to_string) {
+        // Most of our errors name their cause already.
+        if !causes.last().is_some_and(|above| above.contains(&cause)) {
+            causes.push(cause);
+        }
+    }
+    let known = e.chain().find_map(|cause| {
+        let ingest = cause.downcast_ref::<IngestError>().map(of_ingest);
+        let catalog = || cause.downcast_ref::<CatalogError>().map(of_catalog);
+        let config = || cause.downcast_ref::<ConfigError>().map(|e| (e.hint.clone(), Exit::Usage));
+        ingest.or_else(catalog).or_else(config)
+    });
+    let (hint, exit) = known.unwrap_or((None, Exit::Failed));
+    Failure { error: causes.join(": "), hint, exit }
+}
+
+fn of_ingest(e: &IngestError) -> (Option<String>, Exit) {
+    let (hint, exit) = match e {
+        IngestError::Card { .. } => ("check that the card is mounted and the path is right", Exit::Failed),
+        IngestError::EmptyCard(_) => ("check that this is the card's root and that the card is mounted", Exit::Failed),
+        IngestError::NoDestination => ("goodgate offload CARD --to /mnt/a --to /mnt/b", Exit::Usage),
+        IngestError::Destination { .. } => ("mount the drive, or name another destination", Exit::Failed),
+        IngestError::Refused(all) => return of_refusals(all),
+        IngestError::Roll(_) => ("name the roll: --roll A001", Exit::Usage),
+        IngestError::Changed { .. } => (
+            "if this is another card, say so with --roll and a new name; else look at it before it is used again",
+            Exit::NotSafe,
+        ),
+        IngestError::Busy(_) => ("wait for it, or see what runs: goodgate jobs", Exit::Failed),
+        IngestError::Stopped => ("run the same command again; it continues", Exit::Failed),
+        IngestError::Write { .. } => ("check that the place is mounted, writable and has space", Exit::Failed),
+        IngestError::Lock { .. } => ("the folder of the catalog must be writable: see --catalog", Exit::Failed),
+        IngestError::List(_) => ("check the card in its reader and run the same command again", Exit::Failed),
+        IngestError::Catalog(e) => return of_catalog(e),
+        IngestError::CannotRecord(_) => {
+            ("make room on the catalog's disk, then run the same command again", Exit::Failed)
+        }
+        IngestError::Internal(_) => ("run the same command again; if it fails again, report this line", Exit::Failed),
+    };
+    (Some(hint.into()), exit)
+}
+
+fn of_refusals(all: &[Refusal]) -> (Option<String>, Exit) {
+    let of = |r: &Refusal| match r {
+        Refusal::InsideCard { .. } | Refusal::CardInside { .. } | Refusal::SameDestination { .. } => {
+            ("name destinations that lie apart from the card and from each other", Exit::Usage)
+        }
+        Refusal::ReadOnly(_) => ("mount it writable, or name another destination", Exit::Failed),
+        Refusal::Space { .. } | Refusal::Inodes { .. } => ("make room or name another destination", Exit::Failed),
+        Refusal::Clash { .. } | Refusal::Name { .. } | Refusal::TooLarge { .. } => {
+            ("use a destination with another filesystem, such as ext4 or XFS", Exit::Failed)
+        }
+        Refusal::Reserved(..) => ("such a card is copied only as a folder below its root", Exit::Failed),
+    };
+    let first = all.iter().map(of).max_by_key(|(_, exit)| *exit == Exit::Usage);
+    (first.map(|(hint, _)| format!("nothing was written; {hint}")), first.map_or(Exit::Failed, |f| f.1))
+}
+
+fn of_catalog(e: &CatalogError) -> (Option<String>, Exit) {
+    let hint = match e {
+        CatalogError::Open { .. } | CatalogError::Io { .. } => "the folder must exist and be writable: see --catalog",
+        CatalogError::Network { .. } => "name a catalog on a local disk: --catalog FILE",
+        CatalogError::Newer { .. } => "install the newer program, or name another catalog: --catalog FILE",
+        CatalogError::Older { .. } => "run any writing command once, such as goodgate status",
+        CatalogError::NotOurs { .. } => "name another file: --catalog FILE",
+        CatalogError::Corrupt { .. } => "keep the file aside, put a backup in its place, and run goodgate check",
+        CatalogError::Busy { .. } => "another goodgate holds it; try again in a moment",
+        CatalogError::Full { .. } => "make room on the disk of the catalog",
+        CatalogError::Backup { .. } => "name a file that does not exist yet, on a disk with room",
+        CatalogError::Sql { .. } | CatalogError::Unknown { .. } | CatalogError::Refused { .. } => {
+            return (None, Exit::Failed);
+        }
+    };
+    (Some(hint.into()), Exit::Failed)
+}
+
+/// The parser's error as our object: its first line, and its usage or proposal as the hint.
+pub fn of_clap(e: &clap::Error) -> Failure {
+    let text = e.render().to_string();
+    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+    let first = lines.next().unwrap_or("the command line cannot be read");
+    let mut error = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    // Missing arguments are listed below the first line.
+    if let Some(ContextValue::Strings(names)) = e.get(ContextKind::InvalidArg) {
+        error = format!("{error} {}", names.join(" "));
+    }
+    let tip = text.lines().find_map(|l| l.trim().strip_prefix("tip: "));
+    let usage = text.lines().find_map(|l| l.trim().strip_prefix("Usage: "));
+    let hint = tip.map(str::to_owned).or(usage.map(|u| format!("usage: {u}")));
+    Failure { hint: hint.or(Some("goodgate --help lists the commands".into())), ..Failure::usage(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+    use goodgate::config::Config;
+    use goodgate::relpath::RelPath;
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn the_first_of_the_contract_wins() {
+        let order = [Exit::Mismatch, Exit::Unreadable, Exit::Missing, Exit::History, Exit::NotSafe, Exit::Failed];
+        assert_eq!(order.map(Exit::code), [11, 12, 10, 30, 20, 1]);
+        for (i, first) in order.iter().enumerate() {
+            for later in &order[i..] {
+                assert_eq!(first.max(later), first);
+            }
+            assert!(*first > Exit::Good);
+        }
+    }
+
+    #[test]
+    fn findings_become_codes_and_extra_files_are_none() {
+        let of = |kinds: &[FindingKind]| {
+            let all: Vec<_> = kinds.iter().map(|k| Finding::new(*k, Path::new("/a"), &RelPath::root(), "")).collect();
+            Exit::of_findings(&all).code()
+        };
+        use FindingKind::*;
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[Extra, Extra]), 0);
+        assert_eq!(of(&[Extra, Missing]), 10);
+        assert_eq!(of(&[Missing, Unreadable]), 12);
+        assert_eq!(of(&[Unreadable, Altered, Missing]), 11);
+        assert_eq!(of(&[Unstable]), 11);
+    }
+
+    #[test]
+    fn an_error_object_has_its_three_keys() {
+        let failure = Failure::usage("no such roll").hint("goodgate cards");
+        let json = serde_json::to_value(failure.json()).unwrap();
+        assert_eq!(json, serde_json::json!({"error": "no such roll", "hint": "goodgate cards", "exit": 2}));
+        let json = serde_json::to_value(Failure::new("x").json()).unwrap();
+        assert_eq!(json["hint"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn known_errors_bring_their_hint_and_code() {
+        let of = |e: IngestError| failure(&anyhow::Error::from(e));
+        assert_eq!(of(IngestError::Stopped).hint.as_deref(), Some("run the same command again; it continues"));
+        assert_eq!(of(IngestError::NoDestination).exit, Exit::Usage);
+        let inside = Refusal::InsideCard { dest: "/c/x".into(), card: "/c".into() };
+        let read_only = Refusal::ReadOnly("/d".into());
+        assert_eq!(of(IngestError::Refused(vec![read_only.clone()])).exit, Exit::Failed);
+        assert_eq!(of(IngestError::Refused(vec![read_only, inside])).exit, Exit::Usage);
+        let card = || IngestError::Card { path: PathBuf::from("/c"), source: std::io::ErrorKind::NotFound.into() };
+        let shown = failure(&anyhow::Error::from(card()).context("offload"));
+        assert_eq!(shown.error, format!("offload: {}", card()), "the cause is said once");
+        assert!(shown.hint.is_some());
+    }
+
+    #[test]
+    fn a_config_error_names_line_key_and_hint() {
+        let e = Config::parse("[policy]\ncopies = 1\n", "/etc/x.toml").unwrap_err();
+        let shown = failure(&Err::<(), _>(e).context("config").unwrap_err());
+        assert_eq!(shown.exit, Exit::Usage);
+        assert!(shown.error.contains("line 2") && shown.error.contains("policy.copies"), "{}", shown.error);
+    }
+}

@@ -1,0 +1,49 @@
+//! `goodgate show CLIP`
+
+use super::args::Show;
+use super::door::Door;
+use super::report::{Exit, Failure};
+use serde_json::{Value, json};
+
+pub fn run(door: &Door, a: Show) -> anyhow::Result<Exit> {
+    let mut found = door.reader()?.clip(&a.clip)?;
+    let clip = match (found.pop(), found.len()) {
+        (Some(clip), 0) => clip,
+        (None, _) => {
+            let failure = Failure::usage(format!("no clip \"{}\"", a.clip));
+            return Err(failure.hint("goodgate find lists clips; an id may be shortened while it stays unique").into());
+        }
+        (Some(last), _) => {
+            let all = found.iter().chain([&last]).map(|c| format!("{} (roll {})", c.id, c.roll));
+            let all: Vec<String> = all.collect();
+            let failure = Failure::usage(format!("{} clips are named \"{}\"", all.len(), a.clip));
+            return Err(failure.hint(format!("say which one by its id: {}", all.join(", "))).into());
+        }
+    };
+    let object = json!({ "clip": clip });
+    door.out.object(&object)?;
+    for (key, value) in object["clip"].as_object().into_iter().flatten() {
+        print(door, key, value);
+    }
+    Ok(Exit::Good)
+}
+
+/// What is not known is left out; lists are one line an entry.
+fn print(door: &Door, key: &str, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::String(text) if text.is_empty() => {}
+        Value::String(text) => door.out.line(format!("{key}: {text}")),
+        Value::Array(all) => all.iter().for_each(|one| print(door, key, one)),
+        Value::Object(parts) => {
+            let part = |(k, v): (&String, &Value)| (!v.is_null()).then(|| format!("{k} {}", plain(v)));
+            let parts: Vec<String> = parts.iter().filter_map(part).collect();
+            door.out.line(format!("{key}: {}", parts.join(", ")));
+        }
+        other => door.out.line(format!("{key}: {other}")),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

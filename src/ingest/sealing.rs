@@ -1,0 +1,171 @@
+//! The end of an offload: are the recordings whole, the manifest, and our evidence beside it.
+
+use super::copying::standing_proof;
+use super::{IngestError, Job, Station};
+use crate::card;
+use crate::catalog::Catalog;
+use crate::clip::Listing;
+use crate::config::{self, Config};
+use crate::copy::CopyState;
+use crate::digest::hex;
+use crate::disk::write::{Replace, write_whole};
+use crate::job::{Hold, Step};
+use crate::mhl::{self, Creator, History, Process, SealRequest};
+use crate::offload::Destination;
+use crate::progress::{Event, Progress};
+use crate::relpath::RelPath;
+use crate::verify::{SealAction, SealEntry};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Reads the head and tail of each clip's files on a proven copy: is the recording whole?
+pub(super) fn check_headers(catalog: &mut Catalog, job: &Job, dests: &[Destination]) -> Result<(), IngestError> {
+    let mut unchecked: BTreeSet<RelPath> = BTreeSet::new();
+    for clip in catalog.clips(job.card)? {
+        unchecked.extend(clip.files.iter().map(|(p, _)| p.clone()));
+    }
+    let now = Timestamp::now();
+    for dest in dests {
+        for row in catalog.copies(dest.id)? {
+            if row.state != CopyState::Proven || !unchecked.remove(&row.relpath) {
+                continue;
+            }
+            let Ok(mut file) = dest.base.open_file(&dest.place(&row.relpath)) else {
+                unchecked.insert(row.relpath);
+                continue;
+            };
+            if let Some(warning) = card::complete::check(&mut file, &row.relpath, row.size_bytes.unwrap_or(0)) {
+                catalog.raise_warning(job.card, &warning, now)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Seals each destination that holds every file proven, and lays our evidence beside it.
+pub(super) fn seal(
+    station: &Station,
+    catalog: &mut Catalog,
+    job: &Job,
+    dests: &[Destination],
+    listing: &Listing,
+    progress: &dyn Progress,
+) -> Result<Option<(Hold, String)>, IngestError> {
+    let mut fault = None;
+    let records: BTreeMap<RelPath, _> =
+        catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
+    let creator = creator(station);
+    for dest in dests {
+        let rows = catalog.copies(dest.id)?;
+        let mut entries = Vec::new();
+        for row in rows.iter().filter(|r| r.state == CopyState::Proven) {
+            let digests = records.get(&row.relpath).and_then(|r| r.digests.clone());
+            if let (Some(proof), Some(digests)) = (standing_proof(dest, row), digests) {
+                entries.extend(SealEntry::proven(&digests, &proof, SealAction::Original));
+            }
+        }
+        if entries.len() < listing.files.len() {
+            let missing = listing.files.len() - entries.len();
+            let why =
+                rows.iter().filter(|r| r.state != CopyState::Proven).find_map(|r| r.note.clone()).unwrap_or_default();
+            let note =
+                format!("\"{}\": {missing} of {} files are not proven there: {why}", dest.name, listing.files.len());
+            let hold = match rows.iter().any(|r| r.state == CopyState::Conflict) {
+                true => Hold::Conflict,
+                false => Hold::DestinationFailed,
+            };
+            catalog.set_root_step(dest.id, Step::Offload.name(), Some((hold.name(), &note)))?;
+            fault = fault.or(Some((hold, note)));
+            continue;
+        }
+        let sealed = seal_one(catalog, job, dest, entries, listing, &creator, &station.config);
+        match sealed {
+            Ok(()) => catalog.set_root_step(dest.id, Step::Done.name(), None)?,
+            Err(e) => {
+                let note = format!("cannot seal \"{}\": {e}", dest.name);
+                progress.event(Event::Note(&note));
+                catalog.log(job.card, Some(job.id), &note, Timestamp::now())?;
+                catalog.set_root_step(dest.id, Step::Seal.name(), Some((Hold::DestinationFailed.name(), &note)))?;
+                fault = fault.or(Some((Hold::DestinationFailed, note)));
+            }
+        }
+    }
+    Ok(fault)
+}
+
+fn creator(station: &Station) -> Creator {
+    let config::Mhl { author, location, comment, .. } = station.config.mhl.clone();
+    Creator {
+        hostname: station.hostname.clone(),
+        tool: "goodgate".into(),
+        tool_version: station.version.into(),
+        author: author.map(|name| mhl::Author { name, ..mhl::Author::default() }),
+        location,
+        comment,
+    }
+}
+
+fn seal_one(
+    catalog: &mut Catalog,
+    job: &Job,
+    dest: &Destination,
+    mut entries: Vec<SealEntry>,
+    listing: &Listing,
+    creator: &Creator,
+    config: &Config,
+) -> Result<(), String> {
+    let root = dest.base.sub_root(&dest.folder).map_err(|e| e.to_string())?;
+    let history = History::read(&root).map_err(|e| e.to_string())?;
+    // What an earlier generation holds is not listed again: an offload that adds no file writes none.
+    let whole = history.is_none();
+    if let Some(history) = &history {
+        entries.retain(|e| e.relpath().as_portable().is_some() && !history.records.contains_key(e.relpath()));
+        let known = catalog.generations(dest.id).map_err(|e| e.to_string())?;
+        for generation in history.generations.iter().filter(|g| !known.contains(g)) {
+            catalog.add_generation(dest.id, generation, Timestamp::now()).map_err(|e| e.to_string())?;
+        }
+    }
+    if whole || !entries.is_empty() {
+        let request = SealRequest {
+            root: &root,
+            entries: &entries,
+            folders: &listing.folders,
+            process: Process::Transfer,
+            whole,
+            creator,
+            ignore: &config.mhl.ignore,
+            started_at: job.started_at,
+        };
+        let generation = mhl::seal(&request).map_err(|e| e.to_string())?;
+        lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
+        catalog.add_generation(dest.id, &generation, Timestamp::now()).map_err(|e| e.to_string())?;
+    } else if let Some(last) = history.and_then(|h| h.generations.last().cloned()) {
+        lay_evidence(catalog, job, dest, last.number).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Our own record beside the manifest: BLAKE3 and block digests, from which the catalog could be rebuilt.
+fn lay_evidence(catalog: &Catalog, job: &Job, dest: &Destination, generation: u32) -> Result<(), IngestError> {
+    let relpath = RelPath::new(format!(".goodgate/evidence/{}-{generation:04}.jsonl", dest.folder))
+        .map_err(|e| IngestError::Internal(e.to_string()))?;
+    let at = |source| IngestError::Write { path: relpath.under(dest.base.path()), source };
+    if dest.base.stat(&relpath).map_err(at)?.is_some() {
+        return Ok(());
+    }
+    let card = catalog.card(job.card)?;
+    let head = serde_json::json!({
+        "goodgate": "evidence", "card": job.card, "roll": card.as_ref().map(|c| &c.roll),
+        "source": card.as_ref().map(|c| &c.source_path), "generation": generation, "sealed_at": Timestamp::now().to_string(),
+    });
+    let mut text = format!("{head}\n");
+    for r in catalog.file_records(job.card)? {
+        let Some(d) = r.digests else { continue };
+        let line = serde_json::json!({
+            "path": r.file.relpath, "path_hex": r.file.relpath.hex_if_escaped(), "size": r.file.size_bytes,
+            "mtime_ns": r.file.mtime_ns, "blake3": hex(&d.blake3), "blocks": hex(&r.blocks.to_bytes()),
+        });
+        text.push_str(&format!("{line}\n"));
+    }
+    write_whole(&dest.base, &relpath, text.as_bytes(), Replace::Never).map_err(at)
+}

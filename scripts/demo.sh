@@ -98,7 +98,7 @@ camera_card() {
     local h264=(-c:v libx264 -preset ultrafast -b:v 6M -pix_fmt yuv420p -color_primaries bt709 -color_trc bt709 -colorspace bt709)
     clip "$to/A001C001.MOV" 10:00:00:00 0 "${h264[@]}" -c:a pcm_s16le
     clip "$to/A001C002.MOV" 10:04:12:05 90 "${h264[@]}" -c:a aac -b:a 160k
-    clip "$to/A001C003.MOV" 10:09:30:00 200 -c:v prores -profile:v proxy -c:a pcm_s24le
+    clip "$to/A001C003.MOV" 10:09:30:00 200 -c:v prores -profile:v 0 -c:a pcm_s24le
     local n
     for n in 1 2 3; do
         cat >"$to/A001C00$n.XML" <<XML

@@ -135,7 +135,8 @@ fn seal_one(
     // offload that adds no file writes no generation.
     let whole = known.is_empty();
     if let Some(history) = history.filter(|_| !whole) {
-        entries.retain(|e| e.relpath().as_portable().is_some() && !history.records.contains_key(e.relpath()));
+        let never = |p: &RelPath| p.as_portable().is_none() || history.ignores(p, false) || is_manifest(p);
+        entries.retain(|e| !never(e.relpath()) && !history.records.contains_key(e.relpath()));
         for generation in history.generations.iter().filter(|g| !known.contains(g)) {
             lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
             catalog.add_generation(dest.id, generation, Timestamp::now()).map_err(|e| e.to_string())?;
@@ -163,6 +164,11 @@ fn seal_one(
     };
     lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
     catalog.add_generation(dest.id, &generation, Timestamp::now()).map_err(|e| e.to_string())
+}
+
+/// Part of a history that the card brought: no manifest lists it.
+fn is_manifest(relpath: &RelPath) -> bool {
+    relpath.parent().segments().any(|s| s == mhl::FOLDER.as_bytes())
 }
 
 /// Our own record beside the manifest: BLAKE3 and block digests, from which the catalog could be rebuilt.

@@ -1,6 +1,6 @@
 //! The command line as scripts see it: keys, exit codes, what goes to stdout and what to stderr (cli.md).
 
-use crate::place::{Place, Said};
+use crate::place::{Place, Said, flip};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -218,6 +218,9 @@ fn usage_errors_exit_2_in_both_forms() {
         &["sql", "DELETE FROM card"],
         &["sql", "SELECT nope FROM cards"],
         &["cards", "--config", "absent.toml"],
+        &["patrol", "--due", "30"],
+        &["patrol", "--report", "r.txt"],
+        &["patrol", "--volume", "nope"],
     ] {
         refused(&place, args, 2);
         let said = place.run(args).expect(2);
@@ -348,6 +351,40 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     assert_eq!(place.tree("a", |_| false), []);
     let cards = object(&place.run(&["cards", "--json"]).expect(0));
     assert_eq!(cards["cards"], serde_json::json!([]));
+}
+
+#[test]
+fn verify_and_patrol_have_their_keys_and_codes() {
+    let keys = ["files", "bytes", "good", "findings", "absent", "complete", "oldest_proof"];
+    let place = Place::new().with_card();
+    place.offload(&["--no-media"]).expect(0);
+    let report = object(&place.run(&["verify", "A001", "--json"]).expect(0));
+    has_keys(&report, &keys);
+    assert_eq!((&report["files"], &report["good"]), (&6.into(), &6.into()));
+    assert!(report["oldest_proof"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    let patrol = ["patrol", "--due", "0s", "--for", "1h", "--report", "report.json", "--json"];
+    let report = object(&place.run(&patrol).expect(0));
+    has_keys(&report, &keys);
+    let written = std::fs::read(place.path("report.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), report);
+
+    flip(&place.path("a/A001/CLIPS/A001C001.MOV"), 2_000_000);
+    std::fs::write(place.path("b/A001/extra.txt"), "x").unwrap();
+    let report = object(&place.run(&["verify", "a", "b", "--json"]).expect(11));
+    let findings = report["findings"].as_array().unwrap();
+    let altered = findings.iter().find(|f| f["kind"] == "altered").unwrap();
+    has_keys(altered, &["copy", "relpath", "blocks", "mtime_changed", "clip", "timecode"]);
+    assert_eq!(altered["copy"], place.path("a/A001").display().to_string());
+    assert_eq!(altered["blocks"], serde_json::json!([[1_048_576, 1_048_576]]));
+    assert!(findings.iter().any(|f| f["kind"] == "extra"), "{report}");
+    let text = place.run(&["verify", "A001"]).expect(11);
+    assert!(text.stdout.starts_with("altered: ") || text.stdout.starts_with("extra: "), "{}", text.stdout);
+    let card = object(&place.run(&["status", "A001", "--json"]).expect(20));
+    assert_eq!(card["findings"].as_array().unwrap().iter().filter(|f| f["kind"] == "altered").count(), 1, "{card}");
+
+    // Extra files alone are listed and are no error.
+    assert_eq!(object(&place.run(&["verify", "b", "--json"]).expect(0))["findings"][0]["kind"], "extra");
+    refused(&place, &["verify", "no/such/thing"], 30);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Everything that is tested from outside the crate: one binary, one file a subject.
 
+#[path = "all/cli.rs"]
+mod cli;
 #[path = "all/code.rs"]
 mod code;
 #[path = "all/config_samples.rs"]

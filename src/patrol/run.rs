@@ -1,7 +1,7 @@
 //! One pass over many files: devices in parallel, each in its own order; one thread gives, takes and records.
 
 use super::file::{FileTask, Seen, Todo};
-use super::folder::{Folder, FolderSeen, FolderTask};
+use super::folder::{Folder, FolderSeen, FolderTask, is_history};
 use super::pace::Pace;
 use super::report::{Absent, CheckReport};
 use super::{PatrolError, scope::Volumes};
@@ -280,7 +280,7 @@ impl<'a> Pass<'a> {
             task.known.insert(row.relpath);
         }
         task.generations = catalog.generations(root.id)?;
-        task.with_history = parts.iter().any(RelPath::is_root);
+        task.with_history = parts.iter().any(|part| part.is_root() || is_history(part));
         task.parts = parts;
         Ok(task)
     }

@@ -49,6 +49,7 @@ pub mod catalog;
 pub mod clip;
 pub mod config;
 pub mod copy;
+pub mod daemon;
 pub mod digest;
 pub mod disk;
 pub mod evidence;

@@ -9,13 +9,19 @@ use std::time::Duration;
 
 const EXITS: &str = "\
 Exit codes:
-   0  good                           11  mismatch: bytes differ from what was proven
-   1  failed                         12  unreadable
-   2  usage: arguments or settings   20  card not safe, job on hold, coverage not held, volume overdue
-  10  files missing                  30  no MHL history, or a damaged one
-When several apply, the first of 11, 12, 10, 30, 20, 1. `goodgate VERB --help` says which of them a verb uses.
+   0  good
+   1  failed
+   2  usage: arguments or settings
+  10  files missing
+  11  mismatch: bytes differ from what was proven
+  12  unreadable
+  20  card not safe, job on hold, coverage not held or a volume overdue
+  30  no MHL history, or a damaged one
+When several apply, the first of 11, 12, 10, 30, 20, 1.
+`goodgate VERB --help` says which of them a verb uses.
 
-Data goes to stdout, everything else to stderr; --json gives exactly one object on stdout, also for errors.
+Data goes to stdout, everything else to stderr.
+--json gives exactly one object on stdout, also for errors.
 NO_COLOR switches colours off; GOODGATE_LOG=debug is a filter for the log.
 
 Example:

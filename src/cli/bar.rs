@@ -126,6 +126,7 @@ impl Bar {
             },
             Event::Finding(finding) => json!({"event": "finding", "finding": finding}),
             Event::Step { roll, step } => {
+                self.tell_rest();
                 json!({"event": "step", "roll": roll, "step": step, "bottleneck": self.state().tally.bottleneck()})
             }
             Event::Note(text) => json!({"event": "note", "text": text}),

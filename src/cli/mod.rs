@@ -83,11 +83,11 @@ fn usage(e: clap::Error, out: &Out) -> Result<Exit, Failure> {
             let _ = e.print();
             Ok(Exit::Good)
         }
-        _ if out.json() => Err(report::of_clap(&e)),
-        _ => {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !out.json() => {
             let _ = e.print();
             Ok(Exit::Usage)
         }
+        _ => Err(report::of_clap(&e)),
     }
 }
 

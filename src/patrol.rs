@@ -151,7 +151,7 @@ pub fn verify(
     }
     pass.run(catalog, &volumes, Limits::default())?;
     pass.log(catalog, "verify")?;
-    let mut report = pass.report;
+    let mut report = CheckReport { by_name: true, ..pass.report };
     if !scope.copies.is_empty() {
         report.oldest_proof = catalog.oldest_proof()?;
     } else if let [Target::Path(path), ..] = what

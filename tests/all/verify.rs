@@ -3,11 +3,13 @@
 use crate::place::{Place, flip};
 use goodgate::catalog::Catalog;
 use goodgate::config::Config;
+use goodgate::disk::lock;
 use goodgate::finding::FindingKind;
 use goodgate::ingest::Station;
 use goodgate::patrol::{self, CheckReport, PatrolError, PatrolRequest, Target};
-use goodgate::progress::Silent;
+use goodgate::progress::{CannotRecord, Event, Intent, Progress, Silent};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -50,7 +52,9 @@ fn run_patrol(place: &Place, request: PatrolRequest) -> CheckReport {
 }
 
 /// Kind, copy below the place, path, blocks.
-fn found(place: &Place, report: &CheckReport) -> Vec<(FindingKind, String, String, Vec<(u64, u64)>)> {
+type Found = (FindingKind, String, String, Vec<(u64, u64)>);
+
+fn found(place: &Place, report: &CheckReport) -> Vec<Found> {
     let root = place.path("").canonicalize().unwrap();
     let copy = |f: &goodgate::finding::Finding| {
         Path::new(&f.copy).strip_prefix(&root).map_or(f.copy.clone(), |p| p.display().to_string())
@@ -297,7 +301,7 @@ fn damage_found_by_patrol_stays_due() {
 fn a_second_patrol_does_nothing_and_says_so() {
     let place = offloaded();
     let (station, _) = station(&place);
-    let held = goodgate::disk::lock::try_lock(&station.state.join("locks"), "patrol").unwrap().unwrap();
+    let held = lock::try_lock(&station.state.join("locks"), "patrol").unwrap().unwrap();
     let second = run_patrol(&place, at_once());
     assert_eq!((second.already_running, second.files, second.exit_code()), (true, 0, 0));
     drop(held);
@@ -360,4 +364,229 @@ fn a_roll_or_a_volume_narrows_a_patrol() {
     ] {
         assert!(patrol::patrol(&station, &mut catalog, &request, &Silent).is_err());
     }
+}
+
+/// An ext4 filesystem in an image file, mounted below the place; unmounted when dropped.
+struct Volume {
+    image: PathBuf,
+    point: PathBuf,
+    mounted: bool,
+}
+
+impl Volume {
+    /// `None` where this user may not mount: then the test says so and proves nothing.
+    fn new(place: &Place) -> Option<Self> {
+        let (image, point) = (place.path("volume.img"), place.path("vol"));
+        std::fs::create_dir_all(&point).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(64 * MIB).unwrap();
+        let mut volume = Volume { image, point, mounted: false };
+        let made = std::process::Command::new("mkfs.ext4").arg("-q").arg(&volume.image).status();
+        if !made.is_ok_and(|s| s.success()) || !volume.mount() {
+            eprintln!("SKIPPED: needs mkfs.ext4 and the right to mount images");
+            return None;
+        }
+        Some(volume)
+    }
+
+    fn mount(&mut self) -> bool {
+        let mut mount = std::process::Command::new("mount");
+        let done = mount.args(["-o", "loop"]).arg(&self.image).arg(&self.point).output().unwrap();
+        self.mounted = done.status.success();
+        self.mounted
+    }
+
+    fn unmount(&mut self, lazily: bool) {
+        let mut umount = std::process::Command::new("umount");
+        let done = umount.args(lazily.then_some("-l")).arg(&self.point).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        self.mounted = false;
+    }
+
+    /// Where a byte of a file lies in the image.
+    fn offset_of(&self, file: &Path, offset: u64) -> u64 {
+        let out = std::process::Command::new("filefrag").args(["-v", "-b1"]).arg(file).output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        for line in text.lines() {
+            let numbers: Vec<u64> = line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
+            if let [_, from, to, physical, ..] = numbers[..]
+                && line.contains("..")
+                && (from..=to).contains(&offset)
+            {
+                return physical + offset - from;
+            }
+        }
+        panic!("no extent holds {offset}: {text}");
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        if self.mounted {
+            self.unmount(true);
+        }
+    }
+}
+
+/// The card on a volume of its own and in `b`.
+fn on_volume() -> Option<(Volume, Place)> {
+    let place = Place::new().with_card();
+    let volume = Volume::new(&place)?;
+    place.run(&["offload", "card/A001", "--to", "vol", "--to", "b", "--no-media", "--json"]).expect(0);
+    Some((volume, place))
+}
+
+#[test]
+fn a_byte_that_changed_below_a_warm_cache_is_found() {
+    use std::os::unix::fs::FileExt;
+    let Some((volume, place)) = on_volume() else { return };
+    let clip = volume.point.join(CLIP);
+    let before = std::fs::read(&clip).unwrap();
+    let at = MIB + 4321;
+    let physical = volume.offset_of(&clip, at);
+    let image = std::fs::File::options().read(true).write(true).open(&volume.image).unwrap();
+    let mut byte = [0];
+    image.read_exact_at(&mut byte, physical).unwrap();
+    assert_eq!(byte[0], before[at as usize], "the extent map led elsewhere");
+    image.write_all_at(&[byte[0] ^ 1], physical).unwrap();
+    image.sync_all().unwrap();
+    // Every ordinary reader still gets the old byte.
+    assert!(std::fs::read(&clip).unwrap() == before, "the cache was not warm: the test shows nothing");
+    let report = verify(&place, &["A001"]);
+    let expected = (FindingKind::Altered, "vol/A001".into(), "CLIPS/A001C001.MOV".into(), vec![(MIB, MIB)]);
+    assert_eq!(found(&place, &report), [expected]);
+    assert_eq!((report.exit_code(), report.good), (11, 5));
+}
+
+#[test]
+fn an_unplugged_volume_is_absent_and_nothing_on_it_is_missing() {
+    let Some((mut volume, place)) = on_volume() else { return };
+    let catalog = Catalog::open(&place.catalog()).unwrap();
+    let root = catalog.all_copy_roots().unwrap().into_iter().find(|r| r.path.ends_with("vol/A001")).unwrap();
+    let proven = catalog.copies(root.id).unwrap().into_iter().map(|c| c.proven_at.unwrap()).min();
+    drop(catalog);
+    volume.unmount(false);
+    let absent = |report: &CheckReport| {
+        let [absent] = &report.absent[..] else { panic!("{report:?}") };
+        assert!(absent.last_mount.ends_with("/vol") && report.findings.is_empty(), "{report:?}");
+        (absent.files, absent.last_proof, report.complete)
+    };
+    let report = verify(&place, &["A001"]);
+    assert_eq!(absent(&report), (3, proven, false));
+    assert_eq!((report.files, report.good, report.exit_code()), (3, 3, 0));
+    assert_eq!(absent(&run_patrol(&place, at_once())), (3, proven, false));
+    // By its path, where only the bare folder is left: nothing could be read.
+    let report = verify(&place, &["vol/A001"]);
+    assert_eq!((absent(&report), report.exit_code()), ((3, proven, false), 1));
+    // Back at another point it is the same volume.
+    volume.point = place.path("other");
+    std::fs::create_dir(&volume.point).unwrap();
+    assert!(volume.mount());
+    std::fs::remove_file(volume.point.join("A001/NOTES.TXT")).unwrap();
+    let report = verify(&place, &["A001"]);
+    let missing = (FindingKind::Missing, "other/A001".into(), "NOTES.TXT".into(), vec![]);
+    assert_eq!((found(&place, &report), report.files, report.good), (vec![missing], 6, 5));
+}
+
+/// Acts once, when the first bytes were read.
+struct OnFirstBytes<F: Fn() + Sync>(F, std::sync::Once);
+
+impl<F: Fn() + Sync> Progress for OnFirstBytes<F> {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Bytes { .. } = event {
+            self.1.call_once(&self.0);
+        }
+    }
+
+    fn record(&self, _: Intent) -> Result<(), CannotRecord> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_volume_that_leaves_during_the_check_makes_nothing_missing() {
+    let Some((mut volume, place)) = on_volume() else { return };
+    place.config("[policy]\ndistinct_devices = false\n[verify]\nflash_lanes = 1\n");
+    let (station, mut catalog) = station(&place);
+    let point = volume.point.clone();
+    let pull = OnFirstBytes(
+        || assert!(std::process::Command::new("umount").arg("-l").arg(&point).status().unwrap().success()),
+        std::sync::Once::new(),
+    );
+    let card = Target::Card(catalog.cards().unwrap()[0].id);
+    let report = patrol::verify(&station, &mut catalog, &[card], &pull).unwrap();
+    volume.mounted = false;
+    assert!(report.findings.is_empty(), "{report:?}");
+    let absent: u64 = report.absent.iter().map(|a| a.files).sum();
+    assert_eq!(report.good + absent, 6, "{report:?}");
+}
+
+fn device_lock_name(place: &Place) -> String {
+    let facts = goodgate::disk::facts::of(&place.path("a")).unwrap();
+    format!("device {}", facts.disk.id.unwrap_or(facts.volume_key))
+}
+
+#[test]
+fn patrol_waits_for_an_offload_no_longer_than_its_budget() {
+    let place = offloaded();
+    let (station, _) = station(&place);
+    let held = lock::try_lock(&station.state.join("locks"), &device_lock_name(&place)).unwrap().unwrap();
+    let short = PatrolRequest { budget: Some(Duration::from_millis(300)), ..at_once() };
+    let report = run_patrol(&place, short.clone());
+    assert_eq!((report.files, report.complete, report.exit_code()), (0, false, 0));
+    drop(held);
+    assert!(run_patrol(&place, short).files > 0);
+}
+
+#[test]
+fn patrol_gives_way_to_an_offload_in_the_middle_of_a_file_and_goes_on_after_it() {
+    let place = offloaded();
+    place.config("[policy]\ndistinct_devices = false\n[verify]\nflash_lanes = 1\n");
+    let (station, mut catalog) = station(&place);
+    let (locks, name) = (station.state.join("locks"), device_lock_name(&place));
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let (locks, name) = (&locks, &name);
+        let offload = scope.spawn(move || {
+            has_begun.recv().unwrap();
+            let asked = std::time::Instant::now();
+            let lock = lock::wait_lock(locks, name, || asked.elapsed() > Duration::from_secs(60)).unwrap();
+            assert!(lock.is_some(), "patrol kept the device");
+            asked.elapsed()
+        });
+        // 9 MB at this rate take 3 s.
+        let request = PatrolRequest { rate: Some(3_000_000), ..at_once() };
+        let progress = OnFirstBytes(|| begun.send(()).unwrap(), std::sync::Once::new());
+        let all = std::time::Instant::now();
+        let report = patrol::patrol(&station, &mut catalog, &request, &progress).unwrap();
+        assert_eq!((report.good, report.complete, report.findings.len()), (6, true, 0), "{report:?}");
+        assert!(offload.join().unwrap() < all.elapsed() / 2);
+    });
+}
+
+#[test]
+fn a_stop_keeps_what_was_recorded() {
+    struct StopAfterOne(AtomicBool);
+    impl Progress for StopAfterOne {
+        fn event(&self, event: Event<'_>) {
+            if let Event::FileDone { .. } = event {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        fn stop_asked(&self) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+        fn record(&self, _: Intent) -> Result<(), CannotRecord> {
+            Ok(())
+        }
+    }
+    let place = offloaded();
+    place.config("[policy]\ndistinct_devices = false\n[verify]\nflash_lanes = 1\n");
+    let before = jiff::Timestamp::now();
+    let (station, mut catalog) = station(&place);
+    let report =
+        patrol::verify(&station, &mut catalog, &[Target::Everything], &StopAfterOne(AtomicBool::new(false))).unwrap();
+    assert!(!report.complete && report.files >= 1 && report.files < 6, "{report:?}");
+    let roots = catalog.all_copy_roots().unwrap();
+    let rows = roots.iter().flat_map(|r| catalog.copies(r.id).unwrap());
+    assert_eq!(rows.filter(|r| r.proven_at > Some(before)).count() as u64, report.good);
 }

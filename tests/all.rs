@@ -13,3 +13,5 @@ mod media;
 #[allow(dead_code)]
 #[path = "all/place.rs"]
 mod place;
+#[path = "all/verify.rs"]
+mod verify;

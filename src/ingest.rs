@@ -346,8 +346,16 @@ pub fn ingest(
     let mut standing = standing?;
     // The next card may have the disks; what follows reads one copy at its leisure.
     drop(device_locks);
-    describe::describe(station, catalog, job.card, !request.no_media && station.config.media.enabled, progress)?;
-    if catalog.open_job(job.card)?.is_some_and(|j| j.hold.is_none()) && !progress.stop_asked() {
+    let proxies = !request.no_media && station.config.media.enabled;
+    let free = catalog.open_job(job.card)?.is_some_and(|j| j.hold.is_none());
+    if let Some(mut room) = describe::Room::enter(station, catalog, job.card, proxies, progress)? {
+        room.describe(catalog, progress)?;
+        if free {
+            step_to(catalog, &job, Step::Derive, None)?;
+        }
+        room.derive(catalog, progress)?;
+    }
+    if free && !progress.stop_asked() {
         catalog.finish_job(job.id, Timestamp::now())?;
         standing.report.step = None;
     }
@@ -499,6 +507,7 @@ fn offload_and_seal(
     let dests = destinations(p, job)?;
     let fault = copying::copy(station, catalog, request, p, job, &dests, progress)?;
     sealing::check_headers(catalog, job, &dests)?;
+    step_to(catalog, job, Step::Seal, None)?;
     progress.event(Event::Step { roll: &p.roll, step: Step::Seal.name() });
     let unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
     match fault.or(unsealed) {

@@ -7,8 +7,20 @@ use serde_json::{Value, json};
 
 /// What a person looks for; the rest follows by name.
 const FIRST: [&str; 14] = [
-    "name", "roll", "id", "camera", "reel", "start_tc", "end_tc", "duration_frames", "fps", "width", "height",
-    "video_codec", "media", "media_note",
+    "name",
+    "roll",
+    "id",
+    "camera",
+    "reel",
+    "start_tc",
+    "end_tc",
+    "duration_frames",
+    "fps",
+    "width",
+    "height",
+    "video_codec",
+    "media",
+    "media_note",
 ];
 
 pub fn run(door: &Door, a: Show) -> anyhow::Result<Exit> {

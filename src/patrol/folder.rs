@@ -214,6 +214,11 @@ fn note_of(note: String) -> String {
     if note.is_empty() { "its bytes do not fit the digest that was recorded when it was sealed".into() } else { note }
 }
 
+/// At or below the folder of a roll's own history.
+pub(super) fn is_history(relpath: &RelPath) -> bool {
+    relpath.segments().next() == Some(mhl::FOLDER.as_bytes())
+}
+
 fn chain_path() -> RelPath {
     RelPath::new(format!("{}/ascmhl_chain.xml", mhl::FOLDER)).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! One pass over many files: devices in parallel, each in its own order; one thread gives, takes and records.
 
 use super::file::{FileTask, Seen, Todo};
-use super::folder::{Folder, FolderSeen, FolderTask};
+use super::folder::{Folder, FolderSeen, FolderTask, is_history};
 use super::pace::Pace;
 use super::report::{Absent, CheckReport};
 use super::{PatrolError, scope::Volumes};
@@ -16,6 +16,7 @@ use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use crate::verify::{Lanes, with_lanes};
 use jiff::Timestamp;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -280,7 +281,7 @@ impl<'a> Pass<'a> {
             task.known.insert(row.relpath);
         }
         task.generations = catalog.generations(root.id)?;
-        task.with_history = parts.iter().any(RelPath::is_root);
+        task.with_history = parts.iter().any(|part| part.is_root() || is_history(part));
         task.parts = parts;
         Ok(task)
     }
@@ -410,14 +411,16 @@ impl<'a> Pass<'a> {
     /// Adds what the catalog knows of the file, shows it and lists it.
     fn told(&mut self, catalog: &Catalog, folder: &Folder, mut finding: Finding) -> Result<Finding, PatrolError> {
         if let Some(root) = &folder.copy {
-            if !self.clips.contains_key(&root.card) {
-                let mut of_file = HashMap::new();
-                for clip in catalog.clips(root.card)? {
-                    of_file.extend(clip.files.into_iter().map(|(path, _)| (path, clip.id.to_string())));
+            let of_file = match self.clips.entry(root.card) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let clips = catalog.clips(root.card)?;
+                    let files =
+                        clips.into_iter().flat_map(|c| c.files.into_iter().map(move |(p, _)| (p, c.id.to_string())));
+                    new.insert(files.collect())
                 }
-                self.clips.insert(root.card, of_file);
-            }
-            finding.clip = self.clips[&root.card].get(&finding.relpath).cloned();
+            };
+            finding.clip = of_file.get(&finding.relpath).cloned();
         }
         if finding.kind != FindingKind::Extra {
             self.count(folder, false);

@@ -70,6 +70,11 @@ pub enum Shown {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Offload(Offload),
+    /// Watches for dumps and mounted cards and takes each through an offload, until SIGTERM
+    #[command(
+        after_help = "Exit codes: 0 after SIGTERM or SIGINT, 1, 2.\n\nExample:\n  goodgate daemon --config /etc/goodgate/config.toml"
+    )]
+    Daemon,
     /// What cards the catalog knows
     #[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate cards --json")]
     Cards,

@@ -11,6 +11,7 @@ mod card;
 mod cards;
 mod check;
 mod config;
+mod daemon;
 mod door;
 mod find;
 mod jobs;
@@ -57,7 +58,9 @@ pub fn run(args: Vec<OsString>) -> u8 {
 }
 
 fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
-    start_logging(cli.global.verbose, cli.global.quiet);
+    // The daemon's log is what it has to say; elsewhere it is for looking closer.
+    let is_daemon = matches!(cli.verb, Verb::Daemon);
+    start_logging(cli.global.verbose.max(u8::from(is_daemon)), cli.global.quiet);
     let mut door = Door::open(cli.global, out.clone())?;
     match cli.verb {
         Verb::Offload(a) => offload::run(&mut door, a),
@@ -72,6 +75,7 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Backup(a) => backup::run(&door, a),
         Verb::Check => check::run(&door),
         Verb::Config(a) => config::run(&door, a),
+        Verb::Daemon => daemon::run(door),
     }
 }
 

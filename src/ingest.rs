@@ -46,7 +46,7 @@ impl Station {
         self.config.media.root.clone().unwrap_or_else(|| self.state.join("media"))
     }
 
-    fn locks(&self) -> PathBuf {
+    pub(crate) fn locks(&self) -> PathBuf {
         self.state.join("locks")
     }
 }
@@ -193,7 +193,12 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
     }
     let mut places = Vec::new();
     for path in &wanted {
-        places.push(places::open(catalog, path, request.to.is_empty() || dry)?);
+        let make = match (dry, request.to.is_empty()) {
+            (true, _) => places::Make::Nothing,
+            (false, true) => places::Make::Folders,
+            (false, false) => places::Make::Last,
+        };
+        places.push(places::open(catalog, path, make)?);
     }
     let card_id = known;
     rotated(catalog, card_id, &places)?;
@@ -212,7 +217,7 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
     for (place, folder) in places.iter().zip(&folders) {
         dests.push(plan::DestinationFacts {
             name: place.name.clone(),
-            path: place.base.path().to_path_buf(),
+            path: place.path.clone(),
             fs_type: place.facts.mount.fs_type.clone(),
             read_only: place.facts.mount.read_only,
             free_bytes: place.facts.free_bytes,
@@ -273,7 +278,7 @@ fn inside_card(card: &Path, dest: &Path) -> Option<plan::Refusal> {
 /// Card files that already have their final name in the roll's folder.
 fn present(place: &Place, folder: &str, listing: &Listing) -> Result<Vec<RelPath>, IngestError> {
     let folder = RelPath::new(folder).map_err(|e| IngestError::Roll(e.to_string()))?;
-    if place.base.stat(&folder).ok().flatten().is_none() {
+    if !place.exists || place.base.stat(&folder).ok().flatten().is_none() {
         return Ok(Vec::new());
     }
     let there = |f: &&crate::clip::CardFile| place.base.stat(&folder.join_rel(&f.relpath)).ok().flatten().is_some();
@@ -338,12 +343,21 @@ pub fn ingest(
             step_to(catalog, &job, Step::Offload, Some((hold, e.to_string())))?;
         }
     }
-    let standing = standing?;
+    let mut standing = standing?;
     // The next card may have the disks; what follows reads one copy at its leisure.
     drop(device_locks);
-    describe::describe(station, catalog, job.card, !request.no_media && station.config.media.enabled, progress)?;
-    if catalog.open_job(job.card)?.is_some_and(|j| j.hold.is_none()) && !progress.stop_asked() {
+    let proxies = !request.no_media && station.config.media.enabled;
+    let free = catalog.open_job(job.card)?.is_some_and(|j| j.hold.is_none());
+    if let Some(mut room) = describe::Room::enter(station, catalog, job.card, proxies, progress)? {
+        room.describe(catalog, progress)?;
+        if free {
+            step_to(catalog, &job, Step::Derive, None)?;
+        }
+        room.derive(catalog, progress)?;
+    }
+    if free && !progress.stop_asked() {
         catalog.finish_job(job.id, Timestamp::now())?;
+        standing.report.step = None;
     }
     Ok(standing)
 }
@@ -493,6 +507,7 @@ fn offload_and_seal(
     let dests = destinations(p, job)?;
     let fault = copying::copy(station, catalog, request, p, job, &dests, progress)?;
     sealing::check_headers(catalog, job, &dests)?;
+    step_to(catalog, job, Step::Seal, None)?;
     progress.event(Event::Step { roll: &p.roll, step: Step::Seal.name() });
     let unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
     match fault.or(unsealed) {

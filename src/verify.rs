@@ -4,7 +4,7 @@
 use crate::copy::{FileRecord, ReadBack};
 use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};
 use crate::disk::read::PastCache;
-use crate::disk::write::{Buffer, Temp, buffer};
+use crate::disk::write::{ALIGN, Buffer, Temp, buffer};
 use crate::disk::{Root, Stat};
 use crate::finding::{Finding, FindingKind};
 use crate::hash::{Hasher, block_digest};
@@ -12,6 +12,11 @@ use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Bytes asked of a device at once; a multiple of [`BLOCK_BYTES`].
 pub const CHUNK_BYTES: usize = 4 << 20;
@@ -199,11 +204,13 @@ pub fn read_whole(
 ) -> Result<Reading, ReadFault> {
     let mut hasher = Hasher::new(formats);
     let spare = std::cell::RefCell::new(None);
+    // Small files are many: no more is cleared than one of them needs.
+    let size_bytes = (read.stat().size_bytes as usize).clamp(1, CHUNK_BYTES).next_multiple_of(ALIGN);
     read_parts(
         &mut read,
         lane,
         progress,
-        || spare.take().unwrap_or_else(|| buffer(CHUNK_BYTES)),
+        || spare.take().unwrap_or_else(|| buffer(size_bytes)),
         |buf, len| {
             hasher.update(&buf[..len]);
             spare.replace(Some(buf));
@@ -411,12 +418,135 @@ fn unreadable_blocks(root: &Root, place: &RelPath, want: &Expected<'_>, lane: &L
     join_blocks(bad, want.size_bytes)
 }
 
-/// Runs `work` over each group's items in order, the groups (one a device) in parallel.
-pub fn in_lanes<T: Send>(groups: Vec<Vec<T>>, work: impl Fn(T) + Sync) {
-    let work = &work;
-    std::thread::scope(|scope| {
-        for group in groups {
-            scope.spawn(move || group.into_iter().for_each(work));
+/// Devices at work, each with its own queue and threads; driven from the thread that made them.
+pub struct Lanes<T, R> {
+    queues: Vec<SyncSender<T>>,
+    results: Receiver<(usize, std::thread::Result<R>)>,
+    /// Given and not yet taken back, a device.
+    out: Vec<usize>,
+    room: Vec<usize>,
+}
+
+impl<T, R> Lanes<T, R> {
+    /// Whether the device can be given another piece without waiting for it.
+    pub fn has_room(&self, device: usize) -> bool {
+        self.out[device] < self.room[device]
+    }
+
+    /// Pieces that were given to the device and not taken back.
+    pub fn out(&self, device: usize) -> usize {
+        self.out[device]
+    }
+
+    /// To be called only while the device has room.
+    pub fn give(&mut self, device: usize, piece: T) {
+        // The queue holds what there is room for, and its threads live as long as this.
+        if self.queues[device].send(piece).is_ok() {
+            self.out[device] += 1;
         }
-    });
+    }
+
+    /// The next finished piece, with its device; `None` when nothing finished for so long.
+    pub fn take(&mut self, wait: Duration) -> Option<(usize, R)> {
+        let (device, result) = self.results.recv_timeout(wait).ok()?;
+        self.out[device] -= 1;
+        match result {
+            Ok(result) => Some((device, result)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Starts `threads[i]` threads for device `i`, which do `work` on what `drive` gives them. What was given and not begun
+/// when `drive` returns is dropped.
+pub fn with_lanes<T: Send, R: Send, O>(
+    threads: &[usize],
+    work: impl Fn(usize, T) -> R + Sync,
+    drive: impl FnOnce(&mut Lanes<T, R>) -> O,
+) -> O {
+    let (work, ended) = (&work, &AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (done, results) = channel();
+        let mut lanes = Lanes { queues: Vec::new(), results, out: vec![0; threads.len()], room: Vec::new() };
+        for (device, count) in threads.iter().enumerate() {
+            // One piece waits for each thread, so that none idles while the next is prepared.
+            let room = count.max(&1) * 2;
+            let (queue, waiting) = sync_channel::<T>(room);
+            let waiting = Arc::new(Mutex::new(waiting));
+            lanes.queues.push(queue);
+            lanes.room.push(room);
+            for _ in 0..*count.max(&1) {
+                let (waiting, done) = (waiting.clone(), done.clone());
+                scope.spawn(move || {
+                    loop {
+                        let piece = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok(piece) = piece else { return };
+                        if ended.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let result = catch_unwind(AssertUnwindSafe(|| work(device, piece)));
+                        if done.send((device, result)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        }
+        // Also when `drive` panics: else the scope would wait for all that is queued.
+        struct End<'a>(&'a AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _end = End(ended);
+        drive(&mut lanes)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_piece_comes_back_once_and_devices_do_not_wait_for_each_other() {
+        let mut seen = with_lanes(
+            &[1, 3],
+            |device, piece: u32| (device, piece * 2),
+            |lanes| {
+                let mut left = [(0..50).collect::<Vec<u32>>(), (50..100).collect()];
+                let mut seen = Vec::new();
+                while seen.len() < 100 {
+                    for (device, queue) in left.iter_mut().enumerate() {
+                        while lanes.has_room(device) && !queue.is_empty() {
+                            lanes.give(device, queue.remove(0));
+                        }
+                    }
+                    if let Some((device, (by, piece))) = lanes.take(Duration::from_secs(5)) {
+                        assert_eq!(device, by);
+                        seen.push(piece);
+                    }
+                }
+                assert_eq!((lanes.out(0), lanes.out(1)), (0, 0));
+                seen
+            },
+        );
+        seen.sort_unstable();
+        assert_eq!(seen, (0..100).map(|n| n * 2).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn a_panic_in_a_lane_reaches_the_driver() {
+        let panicked = catch_unwind(|| {
+            with_lanes(
+                &[1],
+                |_, n: u32| assert_ne!(n, 1),
+                |lanes| {
+                    lanes.give(0, 1);
+                    while lanes.take(Duration::from_secs(5)).is_none() {}
+                },
+            )
+        });
+        assert!(panicked.is_err());
+    }
 }

@@ -1,5 +1,9 @@
 //! Everything that is tested from outside the crate: one binary, one file a subject.
 
+#[path = "all/bad_input.rs"]
+mod bad_input;
+#[path = "all/cli.rs"]
+mod cli;
 #[path = "all/code.rs"]
 mod code;
 #[path = "all/config_samples.rs"]
@@ -10,6 +14,16 @@ mod daemon;
 mod floors;
 #[path = "all/media.rs"]
 mod media;
+#[path = "all/oracle.rs"]
+mod oracle;
 #[allow(dead_code)]
 #[path = "all/place.rs"]
 mod place;
+#[path = "all/real_media.rs"]
+mod real_media;
+#[path = "all/station.rs"]
+mod station;
+#[path = "all/truth.rs"]
+mod truth;
+#[path = "all/verify.rs"]
+mod verify;

@@ -13,6 +13,7 @@ mod findings;
 #[cfg(test)]
 mod flips;
 mod jobs;
+mod marks;
 mod places;
 mod record;
 mod rowsum;
@@ -29,6 +30,7 @@ pub use clips::{ClipRow, Tag};
 pub use due::{DueFilter, DueRow};
 pub use error::CatalogError;
 pub use jobs::{JobRow, LogRow};
+pub use marks::{Mark, Seen};
 pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
 pub use record::{CopyRow, FileRow, Proof};
 pub use search::{Found, asks_safe};

@@ -9,7 +9,6 @@ use super::{Catalog, cards, findings, int, jobs, parsed, places, relpath, text_o
 use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
 use crate::copy::{CopyState, FileRecord, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
-use crate::finding::Finding;
 use crate::progress::Intent;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
@@ -148,52 +147,6 @@ impl Catalog {
             Ok(())
         })
     }
-
-    /// A verification found the copy bad: state and finding in one transaction.
-    pub fn mark_failed(
-        &mut self,
-        root: CopyRootId,
-        relpath: &RelPath,
-        finding: &Finding,
-        now: Timestamp,
-    ) -> Result<(), CatalogError> {
-        self.write(|tx| {
-            let card = card_of(tx, root)?;
-            // A manifest or an extra file has no row of its own; the finding alone tells of it.
-            match file(tx, card, relpath) {
-                Ok(_) => fail(tx, card, root, relpath, CopyState::Failed, &finding.note)?,
-                Err(Fault::Unknown(_)) => {}
-                Err(other) => return Err(other),
-            }
-            findings::add(tx, card, Some(root), finding, now)
-        })
-    }
-
-    /// Read again and equal: a new date, and its findings are cleared. A check weaker than the proof on record proves
-    /// less than that one: it is noted as seen, and class and date of the proof stay.
-    pub fn mark_proven(
-        &mut self,
-        root: CopyRootId,
-        relpath: &RelPath,
-        proof: Proof,
-        now: Timestamp,
-    ) -> Result<(), CatalogError> {
-        self.write(|tx| {
-            let card = card_of(tx, root)?;
-            let old = copy(tx, root, relpath)?;
-            let old = old.ok_or_else(|| Fault::Unknown(format!("copy of \"{relpath}\" in folder {root}")))?;
-            let stronger = old.state == CopyState::Proven && old.row_intact && old.read_back > Some(proof.read_back);
-            if stronger && old.blake3 == Some(file_blake3(tx, card, relpath)?) {
-                let key = root.to_string();
-                let values = params![text_of(now), int(proof.size_bytes), proof.mtime_ns];
-                let set = "checked_at = ?3, size_bytes = ?4, mtime_ns = ?5";
-                COPY.change(tx, [&key, &relpath.as_bytes()], set, values)?;
-            } else {
-                prove(tx, card, root, relpath, old.job, proof, now)?;
-            }
-            findings::clear(tx, root, relpath, now)
-        })
-    }
 }
 
 fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
@@ -214,7 +167,7 @@ fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Resul
     }
 }
 
-fn file(c: &Connection, card: CardId, relpath: &RelPath) -> Result<FileRow, Fault> {
+pub(super) fn file(c: &Connection, card: CardId, relpath: &RelPath) -> Result<FileRow, Fault> {
     let mut statement = c.prepare_cached(&format!("{} WHERE card_id = ?1 AND relpath = ?2", FILE.select))?;
     let row = statement.query_row(params![card.to_string(), relpath.as_bytes()], file_row).optional()?;
     row.ok_or_else(|| Fault::Unknown(format!("file \"{relpath}\" on card {card}")))
@@ -304,13 +257,13 @@ fn store_read(
     Ok(FILE.seal(c, [&key, &path])?)
 }
 
-fn card_of(c: &Connection, root: CopyRootId) -> Result<CardId, Fault> {
+pub(super) fn card_of(c: &Connection, root: CopyRootId) -> Result<CardId, Fault> {
     let found = places::copy_roots(c, "WHERE id = ?1", params![root.to_string()])?.pop();
     Ok(found.ok_or_else(|| Fault::Unknown(format!("copy folder {root}")))?.card)
 }
 
 /// BLAKE3 of what the card gave, from a row that holds its sum.
-fn file_blake3(c: &Connection, card: CardId, relpath: &RelPath) -> Result<[u8; 32], Fault> {
+pub(super) fn file_blake3(c: &Connection, card: CardId, relpath: &RelPath) -> Result<[u8; 32], Fault> {
     let known = file(c, card, relpath)?;
     if !known.row_intact {
         return Err(Fault::Refused(format!("the row of file \"{relpath}\" is damaged, nothing can be proven by it")));
@@ -348,7 +301,7 @@ fn plan(
     Ok(COPY.seal(c, [&key, &path])?)
 }
 
-fn prove(
+pub(super) fn prove(
     c: &Connection,
     card: CardId,
     root: CopyRootId,
@@ -391,7 +344,7 @@ fn prove(
 }
 
 /// A temp name stays with the row: what is left on the disk keeps its owner.
-fn fail(
+pub(super) fn fail(
     c: &Connection,
     card: CardId,
     root: CopyRootId,
@@ -414,7 +367,7 @@ fn fail(
     Ok(COPY.seal(c, [&key, &path])?)
 }
 
-fn copy(c: &Connection, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, Fault> {
+pub(super) fn copy(c: &Connection, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, Fault> {
     let sql = format!("{} WHERE copy_root_id = ?1 AND relpath = ?2", COPY.select);
     let key = params![root.to_string(), relpath.as_bytes()];
     Ok(c.prepare_cached(&sql)?.query_row(key, copy_row).optional()?)

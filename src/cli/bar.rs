@@ -126,6 +126,7 @@ impl Bar {
             },
             Event::Finding(finding) => json!({"event": "finding", "finding": finding}),
             Event::Step { roll, step } => {
+                self.tell_rest();
                 json!({"event": "step", "roll": roll, "step": step, "bottleneck": self.state().tally.bottleneck()})
             }
             Event::Note(text) => json!({"event": "note", "text": text}),
@@ -166,7 +167,11 @@ impl Bar {
                     complain(&format!("{roll}: {step}"));
                 }
             }
-            Event::Finding(finding) => self.news(&finding.line()),
+            // Stdout has them at the end; somebody at a terminal wants to know at once.
+            Event::Finding(finding) if matches!(self.how, How::Terminal(_)) || self.out.json() => {
+                self.news(&finding.line());
+            }
+            Event::Finding(_) => {}
             Event::Note(text) => self.news(text),
             Event::Clip { name, media, note } => {
                 self.state().tally.clip();

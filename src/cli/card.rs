@@ -24,7 +24,8 @@ pub fn print(door: &Door, standing: &Standing, line: bool) -> anyhow::Result<()>
         human(r.bytes),
         if r.card_present { "present" } else { "not present" }
     ));
-    out.line(format!("policy: {}; as of {}; card id {}", r.policy, r.as_of, r.card));
+    out.line(format!("policy: {}", r.policy));
+    out.line(format!("as of {}, card id {}", r.as_of, r.card));
     if let Some(step) = &r.step {
         out.line(match &r.hold {
             Some(hold) => format!("on hold at {step}: {hold}"),

@@ -5,18 +5,23 @@ use super::card;
 use super::door::Door;
 use super::print::count;
 use super::report::Exit;
+use anyhow::Context;
+use goodgate::clip::CardId;
 use goodgate::config::VerifyDepth;
 use goodgate::ingest::{self, PlanReport, Request};
 use goodgate::offload::plan::human;
+use std::path::PathBuf;
 
 pub fn run(door: &mut Door, a: Offload) -> anyhow::Result<Exit> {
     // The settings may say less; the flag means this one offload.
     if a.verify == Some(Depth::Full) {
         door.station.config.offload.verify = VerifyDepth::Full;
     }
+    // The request stays with the job; whoever continues it may stand in another folder.
+    let absolute = |p: &PathBuf| std::path::absolute(p).with_context(|| format!("\"{}\"", p.display()));
     let request = Request {
-        card: a.card,
-        to: a.to,
+        card: absolute(&a.card)?,
+        to: a.to.iter().map(absolute).collect::<Result<_, _>>()?,
         roll: a.roll,
         set: a.set.into_iter().collect(),
         formats: a.hash,
@@ -31,8 +36,11 @@ pub fn run(door: &mut Door, a: Offload) -> anyhow::Result<Exit> {
         return show_plan(door, &plan);
     }
     let progress = door.progress()?;
-    let standing = ingest::ingest(&door.station, &mut catalog, &request, &progress)?;
+    let mut standing = ingest::ingest(&door.station, &mut catalog, &request, &progress)?;
     progress.finish();
+    // The verdict was computed before the metadata was read; where the job stands is said as it is now.
+    let job = CardId::parse(&standing.report.card).map(|card| catalog.open_job(card)).transpose()?.flatten();
+    standing.report.step = job.map(|j| j.step.name().to_owned());
     // The verdict itself was shown the moment it was known.
     card::print(door, &standing, false)?;
     Ok(card::exit(&standing))

@@ -5,6 +5,24 @@ use super::door::Door;
 use super::report::{Exit, Failure};
 use serde_json::{Value, json};
 
+/// What a person looks for; the rest follows by name.
+const FIRST: [&str; 14] = [
+    "name",
+    "roll",
+    "id",
+    "camera",
+    "reel",
+    "start_tc",
+    "end_tc",
+    "duration_frames",
+    "fps",
+    "width",
+    "height",
+    "video_codec",
+    "media",
+    "media_note",
+];
+
 pub fn run(door: &Door, a: Show) -> anyhow::Result<Exit> {
     let mut found = door.reader()?.clip(&a.clip)?;
     let clip = match (found.pop(), found.len()) {
@@ -22,9 +40,11 @@ pub fn run(door: &Door, a: Show) -> anyhow::Result<Exit> {
     };
     let object = json!({ "clip": clip });
     door.out.object(&object)?;
-    for (key, value) in object["clip"].as_object().into_iter().flatten() {
-        print(door, key, value);
-    }
+    let all = object["clip"].as_object().into_iter().flatten();
+    let (mut first, rest): (Vec<_>, Vec<_>) = all.partition(|(key, _)| FIRST.contains(&key.as_str()));
+    let place = |key: &str| FIRST.iter().position(|f| *f == key);
+    first.sort_by_key(|(key, _)| place(key));
+    first.into_iter().chain(rest).for_each(|(key, value)| print(door, key, value));
     Ok(Exit::Good)
 }
 

@@ -85,7 +85,9 @@ mod tests {
         let mut hint = Hint::default();
         let wake = |tx: &std::sync::mpsc::Sender<()>| {
             let tx = tx.clone();
-            move || tx.send(()).unwrap_or_default()
+            move || {
+                let _ = tx.send(());
+            }
         };
         hint.arm(&root, wake(&tx)).unwrap();
         std::fs::create_dir(&root).unwrap();

@@ -29,8 +29,15 @@ pub fn try_lock(folder: &Path, name: &str) -> io::Result<Option<Lock>> {
     }
 }
 
-/// Waits for it, asking `stop` about five times a second; `None` when told to stop.
+/// Waits for it, asking `stop` about five times a second; `None` when told to stop. Whoever holds it can see that
+/// somebody waits.
 pub fn wait_lock(folder: &Path, name: &str, stop: impl Fn() -> bool) -> io::Result<Option<Lock>> {
+    let wish = open(folder, &wish_name(name))?;
+    while let Err(e) = flock(&wish, FlockOperation::LockShared) {
+        if e != rustix::io::Errno::INTR {
+            return Err(e.into());
+        }
+    }
     loop {
         if let Some(lock) = try_lock(folder, name)? {
             return Ok(Some(lock));
@@ -42,9 +49,34 @@ pub fn wait_lock(folder: &Path, name: &str, stop: impl Fn() -> bool) -> io::Resu
     }
 }
 
+/// Whether somebody waits for the lock: long work that can be put off gives way.
+pub fn is_wanted(folder: &Path, name: &str) -> io::Result<bool> {
+    Ok(try_lock(folder, &wish_name(name))?.is_none())
+}
+
+fn wish_name(name: &str) -> String {
+    format!("{name} wanted")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_holder_sees_that_somebody_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = try_lock(dir.path(), "device x").unwrap().unwrap();
+        assert!(!is_wanted(dir.path(), "device x").unwrap());
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| wait_lock(dir.path(), "device x", || false).unwrap().is_some());
+            while !is_wanted(dir.path(), "device x").unwrap() {
+                std::thread::yield_now();
+            }
+            drop(held);
+            assert!(waiter.join().unwrap());
+        });
+        assert!(!is_wanted(dir.path(), "device x").unwrap());
+    }
 
     #[test]
     fn a_held_lock_is_refused_and_freed_by_dropping_it() {

@@ -7,7 +7,6 @@
 pub mod facts;
 pub mod list;
 pub mod lock;
-pub mod mount;
 #[allow(unsafe_code)]
 mod pagecache;
 pub mod read;

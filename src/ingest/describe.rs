@@ -2,7 +2,7 @@
 
 use super::{IngestError, Station};
 use crate::catalog::{Catalog, ClipRow, CopyRootRow};
-use crate::clip::{CardId, ClipMetadata, MediaState, ProxyFile, Role};
+use crate::clip::{CardId, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
 use crate::copy::CopyState;
 use crate::disk::write::publish_whole;
 use crate::disk::{Root, facts};
@@ -10,41 +10,12 @@ use crate::job::Step;
 use crate::media::{self, Derivation, DeriveRequest, Limits, Probe, Tool};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 
 /// The outputs of every clip, their file ending, and the file a derivation leaves in its temporary folder.
 const OUTPUTS: [(&str, &str); 2] = [("web", "mp4"), ("poster", "jpg")];
-
-/// Probes every clip that has no answer yet and makes the outputs that are missing. Without `proxies` the metadata is
-/// read all the same.
-pub(super) fn describe(
-    station: &Station,
-    catalog: &mut Catalog,
-    card: CardId,
-    proxies: bool,
-    progress: &dyn Progress,
-) -> Result<(), IngestError> {
-    let Some(row) = catalog.card(card)? else { return Ok(()) };
-    let clips = catalog.clips(card)?;
-    let roots = Copies::reachable(catalog, card)?;
-    let room = Room { station, roll: row.roll.clone(), tool: Tool::find(), roots, proxies };
-    if let Err(e) = room.tool.check() {
-        progress.event(Event::Note(&format!("no metadata and no proxies: {e}")));
-        return Ok(());
-    }
-    progress.event(Event::Step { roll: &row.roll, step: Step::Describe.name() });
-    progress.event(Event::Begin { what: "describing", roll: &row.roll, files: clips.len() as u64, bytes: 0 });
-    for clip in &clips {
-        if progress.stop_asked() {
-            break;
-        }
-        let (state, note) = room.clip(catalog, clip)?;
-        progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
-    }
-    Ok(())
-}
 
 /// Folders of this card's copies that can be read now, with the files proven there.
 struct Copies(Vec<(Root, BTreeSet<RelPath>)>);
@@ -73,47 +44,111 @@ fn open(catalog: &Catalog, row: &CopyRootRow) -> Result<Option<Root>, IngestErro
     Ok(path.and_then(|p| Root::open(&p).ok()))
 }
 
-struct Room<'a> {
+/// One card's clips with what is needed to look into them.
+pub(super) struct Room<'a> {
     station: &'a Station,
     roll: String,
     tool: Tool,
     roots: Copies,
+    clips: Vec<ClipRow>,
+    /// Without, the metadata is read all the same.
     proxies: bool,
+    /// What the first pass read, for the second.
+    known: BTreeMap<ClipId, ClipMetadata>,
 }
 
-impl Room<'_> {
-    /// Metadata first, then what is missing of the outputs.
-    fn clip(&self, catalog: &mut Catalog, clip: &ClipRow) -> Result<(MediaState, Option<String>), IngestError> {
-        let Some(essence) = clip.files.iter().find(|(_, r)| *r == Role::Essence).map(|(p, _)| p) else {
-            return Ok((MediaState::Unsupported, None));
-        };
-        let done = |state: MediaState| matches!(state, MediaState::Unsupported | MediaState::Failed);
-        if done(clip.media) {
-            return Ok((clip.media, clip.media_note.clone()));
+impl<'a> Room<'a> {
+    /// `None` when the child program cannot be used here: the clips stay pending.
+    pub(super) fn enter(
+        station: &'a Station,
+        catalog: &Catalog,
+        card: CardId,
+        proxies: bool,
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>, IngestError> {
+        let roll = catalog.card(card)?.map(|c| c.roll).unwrap_or_default();
+        let clips = catalog.clips(card)?;
+        let roots = Copies::reachable(catalog, card)?;
+        let tool = Tool::find();
+        if let Err(e) = tool.check() {
+            progress.event(Event::Note(&format!("no metadata and no proxies: {e}")));
+            return Ok(None);
         }
-        if clip.media == MediaState::Ok && self.has_web(clip, essence)? {
-            return Ok((MediaState::Ok, None));
+        Ok(Some(Room { station, roll, tool, roots, clips, proxies, known: BTreeMap::new() }))
+    }
+
+    /// First pass: metadata of every clip that has no answer yet, so that editors see the whole card soon.
+    pub(super) fn describe(&mut self, catalog: &mut Catalog, progress: &dyn Progress) -> Result<(), IngestError> {
+        self.begin("describing", Step::Describe, progress);
+        for clip in self.clips.clone() {
+            if progress.stop_asked() {
+                return Ok(());
+            }
+            let again = clip.media == MediaState::Pending || (clip.media == MediaState::Skipped && self.proxies);
+            if again && let Some((state, note)) = self.probe(catalog, &clip)? {
+                progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
+            }
         }
-        let Some(file) = self.roots.file(essence) else {
-            return Ok((MediaState::Pending, Some("no proven copy of it can be read now".into())));
+        Ok(())
+    }
+
+    /// Second pass: proxies and posters that are missing.
+    pub(super) fn derive(&mut self, catalog: &mut Catalog, progress: &dyn Progress) -> Result<(), IngestError> {
+        if !self.proxies {
+            return Ok(());
+        }
+        self.begin("making proxies", Step::Derive, progress);
+        for clip in self.clips.clone() {
+            if progress.stop_asked() {
+                return Ok(());
+            }
+            let Some(essence) = essence(&clip) else { continue };
+            let fresh = self.known.contains_key(&clip.id);
+            if !fresh && (clip.media != MediaState::Ok || self.has_web(&clip, essence)?) {
+                continue;
+            }
+            if !fresh {
+                // Stopped between the passes, or a proxy was deleted: look into it once more.
+                self.probe(catalog, &clip)?;
+            }
+            let Some(metadata) = self.known.remove(&clip.id) else { continue };
+            let (state, note) = self.derive_one(catalog, &clip, essence, &metadata)?;
+            catalog.set_media(clip.id, state, note.as_deref())?;
+            progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
+        }
+        Ok(())
+    }
+
+    fn begin(&self, what: &str, step: Step, progress: &dyn Progress) {
+        progress.event(Event::Step { roll: &self.roll, step: step.name() });
+        progress.event(Event::Begin { what, roll: &self.roll, files: self.clips.len() as u64, bytes: 0 });
+    }
+
+    /// Reads one clip's metadata. Says how it ended unless a proxy is still to come.
+    fn probe(
+        &mut self,
+        catalog: &mut Catalog,
+        clip: &ClipRow,
+    ) -> Result<Option<(MediaState, Option<String>)>, IngestError> {
+        let file = essence(clip).and_then(|essence| self.roots.file(essence));
+        let Some(file) = file else {
+            return Ok(Some((MediaState::Pending, Some("no proven copy of it can be read now".into()))));
         };
         let limits = Limits { wall: self.station.config.media.probe_limit, ..Limits::for_probe() };
         let (metadata, state, note) = match media::probe(&self.tool, file, &limits) {
-            Ok(Probe::Ok(metadata)) => (*metadata, MediaState::Ok, None),
+            Ok(Probe::Ok(metadata)) if self.proxies => {
+                // Pending until its proxy is made: the metadata is seen already.
+                catalog.set_metadata(clip.id, &metadata, MediaState::Pending, None)?;
+                self.known.insert(clip.id, *metadata);
+                return Ok(None);
+            }
+            Ok(Probe::Ok(metadata)) => (*metadata, MediaState::Skipped, None),
             Ok(Probe::Unsupported(why)) => (ClipMetadata::default(), MediaState::Unsupported, Some(why)),
             Ok(Probe::Failed(why)) => (ClipMetadata::default(), MediaState::Failed, Some(why)),
-            Err(e) => return Ok((MediaState::Pending, Some(e.to_string()))),
-        };
-        if state != MediaState::Ok {
-            catalog.set_metadata(clip.id, &metadata, state, note.as_deref())?;
-            return Ok((state, note));
-        }
-        let (state, note) = match self.proxies {
-            false => (MediaState::Skipped, None),
-            true => self.derive(catalog, clip, essence, &metadata)?,
+            Err(e) => return Ok(Some((MediaState::Pending, Some(e.to_string())))),
         };
         catalog.set_metadata(clip.id, &metadata, state, note.as_deref())?;
-        Ok((state, note))
+        Ok(Some((state, note)))
     }
 
     fn has_web(&self, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
@@ -122,7 +157,7 @@ impl Room<'_> {
     }
 
     /// Makes the proxy and the poster unless both are there; `Failed` with the reason when an output was not to be had.
-    fn derive(
+    fn derive_one(
         &self,
         catalog: &mut Catalog,
         clip: &ClipRow,
@@ -228,4 +263,8 @@ impl Room<'_> {
         let proxy = ProxyFile { preset: preset.to_owned(), path, state, note };
         Ok(catalog.set_proxy(clip.id, &proxy)?)
     }
+}
+
+fn essence(clip: &ClipRow) -> Option<&RelPath> {
+    clip.files.iter().find(|(_, role)| *role == Role::Essence).map(|(p, _)| p)
 }

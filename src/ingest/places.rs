@@ -131,8 +131,12 @@ fn is_numbered(roll: &str, base: &str) -> bool {
 
 /// A destination that can be written to.
 pub(super) struct Place {
-    /// As the user named it.
+    /// Absolute, as the user named it.
     pub name: String,
+    /// With symlinks resolved.
+    pub path: PathBuf,
+    /// It was there before us; else `base` is it, or in a dry run the nearest folder above.
+    pub exists: bool,
     pub base: Root,
     pub facts: Facts,
     pub volume: VolumeId,
@@ -170,29 +174,42 @@ pub(super) fn wanted(
     station.config.destinations.iter().map(fill).collect()
 }
 
+/// How much of a destination's path may be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Make {
+    Nothing,
+    /// A destination named by hand: its own folder, if the parent exists.
+    Last,
+    /// A template of the config.
+    Folders,
+}
+
 /// Opens a destination, making it where that is allowed.
-pub(super) fn open(catalog: &mut Catalog, path: &Path, templated: bool) -> Result<Place, IngestError> {
+pub(super) fn open(catalog: &mut Catalog, path: &Path, make: Make) -> Result<Place, IngestError> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let name = path.display().to_string();
     let refuse = |why: String| IngestError::Destination { path: name.clone(), why };
-    let path = std::path::absolute(path).map_err(|e| refuse(e.to_string()))?;
     let mut nearest = path.as_path();
     while !nearest.exists() {
         nearest = nearest.parent().ok_or_else(|| refuse("no such folder".into()))?;
     }
-    if !templated && nearest != path && path.parent() != Some(nearest) {
+    let exists = nearest == path;
+    if make != Make::Folders && !exists && path.parent() != Some(nearest) {
         return Err(refuse(format!("its parent folder does not exist (nearest is \"{}\")", nearest.display())));
     }
     let near = facts::of(nearest).map_err(|e| refuse(e.to_string()))?;
     refuse_bare_mount_point(catalog, &path, &near).map_err(refuse)?;
-    if nearest != path {
+    if !exists && make != Make::Nothing {
         let rel = RelPath::below(nearest, &path).ok_or_else(|| refuse("not a clean path".into()))?;
         let root = Root::open(nearest).map_err(|e| refuse(e.to_string()))?;
         root.make_dir(&rel).map_err(|e| refuse(format!("cannot make the folder: {e}")))?;
     }
-    let base = Root::open(&path).map_err(|e| refuse(e.to_string()))?;
+    let made = if make == Make::Nothing { nearest } else { &path };
+    let base = Root::open(made).map_err(|e| refuse(e.to_string()))?;
     let facts = facts::of(base.path()).map_err(|e| refuse(e.to_string()))?;
     let volume = volume(catalog, &facts)?;
-    Ok(Place { name, base, facts, volume })
+    let path = if made == path { base.path().to_path_buf() } else { path.clone() };
+    Ok(Place { name, path, exists, base, facts, volume })
 }
 
 /// A path where a drive should be mounted and is not would fill the system disk, and count as a copy.
@@ -269,6 +286,9 @@ pub(super) fn folder(
 
 /// Something lies under that name that is not an empty folder.
 fn place_in_use(place: &Place, rel: &RelPath) -> Result<bool, IngestError> {
+    if !place.exists {
+        return Ok(false);
+    }
     let failed = |source| IngestError::Write { path: rel.under(place.base.path()), source };
     match place.base.stat(rel).map_err(failed)? {
         None => Ok(false),

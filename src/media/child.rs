@@ -21,14 +21,14 @@ pub(super) struct Files {
 /// How much of the child's log is kept.
 const LOG_BYTES: usize = 16 * 1024;
 
-/// The child's reply, or in words why there is none.
+/// The child's reply with libav's first complaint (may be empty), or in words why there is none.
 pub(super) fn run(
     tool: &Tool,
     verb: &str,
     request: &Request,
     limits: &Limits,
     files: Files,
-) -> Result<Result<Body, String>, MediaError> {
+) -> Result<Result<(Body, String), String>, MediaError> {
     let start = |cause| MediaError::Start { tool: tool.path.clone(), cause };
     let text = serde_json::to_string(request).map_err(|e| start(io::Error::other(e)))?;
     let mut command = Command::new(&tool.path);
@@ -72,12 +72,12 @@ pub(super) fn run(
             }
             (bytes, flood)
         });
-        let log = s.spawn(move || tail(err));
+        let log = s.spawn(move || head(err));
         let status = child.wait().map_err(start)?;
         drop(ended);
         let late = timer.join().unwrap_or(false);
         let (bytes, flood) = reply.join().unwrap_or_default();
-        let log = last_line(&log.join().unwrap_or_default());
+        let log = first_line(&log.join().unwrap_or_default());
         Ok(if late {
             Err(format!("took longer than {} s and was stopped", limits.wall.as_secs_f32()))
         } else if flood {
@@ -85,10 +85,7 @@ pub(super) fn run(
         } else if let Some(reason) = death(status, limits, &log) {
             Err(reason)
         } else {
-            match Reply::from_bytes(&bytes).map(|r| r.body) {
-                Ok(Body::Failed(reason)) if !log.is_empty() => Ok(Body::Failed(format!("{reason} (libav: {log})"))),
-                other => other.map_err(|e| format!("goodgate-media: {e}")),
-            }
+            Reply::from_bytes(&bytes).map(|r| (r.body, log)).map_err(|e| format!("goodgate-media: {e}"))
         })
     })
 }
@@ -115,27 +112,22 @@ fn read_at_most(from: impl Read, limit: usize) -> (Vec<u8>, bool) {
     (bytes, flood)
 }
 
-/// The end of a stream that is read to its end, so that a chatty child never blocks.
-fn tail(mut from: impl Read) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut buf = [0; 4096];
-    while let Ok(n @ 1..) = from.read(&mut buf) {
-        kept.extend_from_slice(&buf[..n]);
-        if kept.len() > 2 * LOG_BYTES {
-            kept.drain(..kept.len() - LOG_BYTES);
-        }
-    }
+/// The start of a stream that is read to its end, so that a chatty child never blocks.
+fn head(mut from: impl Read) -> Vec<u8> {
+    let (kept, _) = read_at_most(&mut from, LOG_BYTES);
+    let _ = io::copy(&mut from, &mut io::sink());
     kept
 }
 
-/// libav's last complaint, without its `[name @ 0x...]`.
-fn last_line(log: &[u8]) -> String {
+/// libav's first complaint, as the later ones follow from it, without its `[name @ 0x...]`.
+fn first_line(log: &[u8]) -> String {
     let text = String::from_utf8_lossy(log);
-    let line = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-    let said = match line.split_once("] ") {
-        Some((head, rest)) if head.starts_with('[') => rest,
-        _ => line,
-    };
+    let mut said = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    while let Some((name, rest)) = said.split_once("] ")
+        && name.starts_with('[')
+    {
+        said = rest;
+    }
     clean(said).chars().take(200).collect()
 }
 
@@ -180,12 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_cut_and_the_log_keeps_its_end() {
+    fn a_flood_is_cut_and_a_log_read_to_its_end() {
         assert_eq!(read_at_most(&[1; 9][..], 8), (vec![1; 9], true));
         assert_eq!(read_at_most(&[1; 8][..], 8), (vec![1; 8], false));
-        let log = [vec![b'x'; 100_000], b"\n[mov @ 0x5] moov atom\x1b not found\n\n".to_vec()].concat();
-        assert!(tail(&log[..]).len() <= 2 * LOG_BYTES + 4096);
-        assert_eq!(last_line(&tail(&log[..])), "moov atom not found");
+        let log = [b"\n[png @ 0x5] [mov @ 0x5] moov atom\x1b not found\n".to_vec(), vec![b'x'; 100_000]].concat();
+        let mut rest = &log[..];
+        let kept = head(&mut rest);
+        assert!(rest.is_empty() && kept.len() <= LOG_BYTES + 1);
+        assert_eq!(first_line(&kept), "moov atom not found");
     }
 
     #[test]

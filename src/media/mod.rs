@@ -129,14 +129,15 @@ pub enum Probe {
 
 /// Reads the metadata of an open clip. However the child ends, that is an answer about the clip.
 pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaError> {
-    let body = match child::run(tool, "probe", &limits.request(), limits, child::Files { clip, outputs: Vec::new() })? {
-        Ok(body) => body,
-        Err(reason) => return Ok(Probe::Failed(reason)),
-    };
+    let (body, log) =
+        match child::run(tool, "probe", &limits.request(), limits, child::Files { clip, outputs: Vec::new() })? {
+            Ok(answer) => answer,
+            Err(reason) => return Ok(Probe::Failed(reason)),
+        };
     let facts = match body {
         Body::Facts(facts) => *facts,
         Body::Unsupported(reason) => return Ok(Probe::Unsupported(reason)),
-        Body::Failed(reason) => return Ok(Probe::Failed(reason)),
+        Body::Failed(reason) => return Ok(Probe::Failed(with_log(reason, &log))),
         Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
         Body::Derived { .. } => return Ok(Probe::Failed("goodgate-media answered another question".into())),
     };
@@ -150,7 +151,8 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
     }
     if main.kind == Kind::Video && (main.width <= 0 || main.height <= 0) {
         let (container, codec) = (&facts.format, &main.codec);
-        return Ok(Probe::Unsupported(format!("libav can not tell the size of its picture ({codec} in {container})")));
+        let reason = format!("libav can not tell the size of its picture, {codec} in {container}");
+        return Ok(Probe::Unsupported(with_log(reason, &log)));
     }
     if !main.readable {
         return Ok(Probe::Failed("no frames: the file ends before its first one".into()));
@@ -205,14 +207,20 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<D
     }
     let all = |why: Outcome| (Some(why.clone()), Some(why));
     let files = child::Files { clip: want.clip, outputs };
-    let (for_web, for_poster) = match child::run(tool, "derive", &request, limits, files)? {
-        Ok(Body::Derived { web, poster }) => (web, poster),
-        Ok(Body::Unsupported(reason)) => all(Outcome::Unsupported(reason)),
-        Ok(Body::Failed(reason)) | Err(reason) => all(Outcome::Failed(reason)),
-        Ok(Body::Refused(reason)) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
-        Ok(Body::Facts(_)) => all(Outcome::Failed("goodgate-media answered another question".into())),
+    let answer = child::run(tool, "derive", &request, limits, files)?;
+    let (answer, log) = answer.unwrap_or_else(|reason| (Body::Failed(reason), String::new()));
+    let (for_web, for_poster) = match answer {
+        Body::Derived { web, poster } => (web, poster),
+        Body::Unsupported(reason) => all(Outcome::Unsupported(reason)),
+        Body::Failed(reason) => all(Outcome::Failed(reason)),
+        Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
+        Body::Facts(_) => all(Outcome::Failed("goodgate-media answered another question".into())),
     };
-    Ok(Derived { web: web.map(|p| p.settle(for_web)), poster: poster.map(|p| p.settle(for_poster)) })
+    Ok(Derived { web: web.map(|p| p.settle(for_web, &log)), poster: poster.map(|p| p.settle(for_poster, &log)) })
+}
+
+fn with_log(reason: String, log: &str) -> String {
+    if log.is_empty() { reason } else { format!("{reason} (libav: {log})") }
 }
 
 /// An output that is removed again unless it is kept.
@@ -237,7 +245,7 @@ impl Pending {
         self.file.try_clone().map_err(|cause| MediaError::Output { path: self.path.clone(), cause })
     }
 
-    fn settle(mut self, outcome: Option<Outcome>) -> Derivation {
+    fn settle(mut self, outcome: Option<Outcome>, log: &str) -> Derivation {
         match outcome {
             Some(Outcome::Done { frames, note }) => {
                 if let Err(cause) = self.file.sync_all() {
@@ -250,7 +258,7 @@ impl Pending {
                 Derivation::Done { path: self.path.clone(), frames, note }
             }
             Some(Outcome::Unsupported(reason)) => Derivation::Unsupported(reason),
-            Some(Outcome::Failed(reason)) => Derivation::Failed(reason),
+            Some(Outcome::Failed(reason)) => Derivation::Failed(with_log(reason, log)),
             None => Derivation::Failed("goodgate-media made none".into()),
         }
     }

@@ -406,3 +406,79 @@ fn the_machine_stays_awake_while_a_card_is_copied_and_no_longer() {
     daemon.until("the end of the block", || awake().contains("end"));
     assert!(awake().starts_with("begin --what=sleep:shutdown --who=goodgate"), "{}", awake());
 }
+
+/// A loop-mounted image with this tree; `None` where that cannot be done.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(place: &Place, tree: &str) -> Option<Self> {
+        let (image, point) = (place.path("card.img"), place.path("mnt"));
+        std::fs::create_dir_all(&point).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        let run = |program: &str, args: &[&std::ffi::OsStr]| {
+            std::process::Command::new(program).args(args).output().is_ok_and(|o| o.status.success())
+        };
+        let tree = place.path(tree);
+        // No real card has this filesystem, so no other test's image is meant.
+        let made = run("mkfs.ext3", &["-q".as_ref(), "-d".as_ref(), tree.as_ref(), image.as_ref()])
+            && run(
+                "mount",
+                &["-t", "ext3", "-o", "loop,ro"]
+                    .map(AsRef::as_ref)
+                    .iter()
+                    .copied()
+                    .chain([image.as_ref(), point.as_ref()])
+                    .collect::<Vec<_>>(),
+            );
+        if !made {
+            eprintln!("SKIPPED: an image cannot be mounted here");
+            return None;
+        }
+        Some(Mounted(point))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_mounted_card_is_taken_and_a_destination_on_a_removable_disk_is_not() {
+    let place = place();
+    place.file("card/A001/CLIPS/A001C0000.MOV", 300_000, 1);
+    let Some(card) = Mounted::new(&place, "card/A001") else { return };
+    configure(&place, ["a", "b"], "[[watch]]\nkind = \"mounts\"\nfs = [\"ext3\"]\nsettle_secs = 1\npoll_secs = 1\n");
+    let daemon = Daemon::start(&place);
+    let safe = daemon.until_told(&place, "safe", 1).remove(0);
+    assert_eq!(safe["detail"]["source_kind"], "card", "{safe}");
+    assert_eq!(arrived(&place, "a/mnt"), 1);
+    drop(card);
+    let log = || std::fs::read_to_string(&daemon.log).unwrap();
+    daemon.until("it is gone", || log().contains("mnt\" is gone"));
+    // The same volume as somebody's destination.
+    place.file("card/A001/.goodgate/volume.json", 2, 1);
+    let _drive = Mounted::new(&place, "card/A001").unwrap();
+    daemon.until("it is refused", || log().contains("mnt\" is a destination and is never taken as a card"));
+}
+
+#[test]
+fn a_dump_root_inside_a_destination_is_refused_with_one_note() {
+    let place = place();
+    std::fs::create_dir_all(place.path("a/inside")).unwrap();
+    let inside = format!(
+        "[[watch]]\npath = {:?}\nsettle_secs = 1\npoll_secs = 1\n",
+        place.path("a/inside").display().to_string()
+    );
+    configure(&place, ["a", "b"], &inside);
+    place.file("a/inside/A001/CLIPS/A001C0000.MOV", 1000, 1);
+    let daemon = Daemon::start(&place);
+    let log = || std::fs::read_to_string(&daemon.log).unwrap();
+    daemon.until("the note", || log().contains("where copies go; it is not taken as a card"));
+    // Another card has come through meanwhile: there were more looks.
+    drop_card(&place, "B001", 1, 1000);
+    daemon.until_told(&place, "safe", 1);
+    assert_eq!(log().matches("it is not taken as a card").count(), 1);
+    assert!(!place.path("b/A001").exists());
+}

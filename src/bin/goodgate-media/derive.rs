@@ -233,7 +233,7 @@ impl Pass {
         match (self.packets, self.bad) {
             (0, _) => "no frames: the file ends before its first one".into(),
             (_, 0) => "no frames: none came out of its decoder".into(),
-            (n, bad) => format!("no frame can be decoded: {bad} of {n} are damaged"),
+            (n, _) => format!("none of its {n} frames can be decoded"),
         }
     }
 

@@ -211,12 +211,24 @@ fn held_jobs_wait_for_a_person_and_others_for_their_time() {
 }
 
 #[test]
-fn a_card_that_is_there_ends_the_wait_for_it() {
-    let mut desk = settled();
-    next(&mut desk, 10).unwrap();
-    end(&mut desk, 11, End::Answered);
-    set_jobs(&mut desk, vec![job(DUMP, Some(Hold::CardAbsent), None)]);
-    assert!(next(&mut desk, 11).is_some());
+fn a_hold_for_something_absent_is_looked_at_again_later_and_later() {
+    for hold in [Hold::CardAbsent, Hold::DestinationAbsent] {
+        let mut desk = settled();
+        next(&mut desk, 10).unwrap();
+        end(&mut desk, 11, End::Answered);
+        let mut tries = Vec::new();
+        for secs in 11..100 {
+            set_jobs(&mut desk, vec![job(DUMP, Some(hold), None)]);
+            if next(&mut desk, secs).is_some() {
+                tries.push(secs);
+                assert_eq!(
+                    end(&mut desk, secs, End::Again { hold: Some(hold), text: "away".into(), told: true }),
+                    None
+                );
+            }
+        }
+        assert_eq!(tries, [11, 16, 26, 46, 86]);
+    }
 }
 
 #[test]
@@ -232,7 +244,7 @@ fn rows_read_before_the_end_of_work_are_not_believed() {
 #[test]
 fn a_failure_without_a_row_is_tried_later_and_told_once() {
     let mut desk = settled();
-    let again = || End::Again { hold: Some(Hold::DestinationAbsent), text: "not mounted".into() };
+    let again = || End::Again { hold: Some(Hold::DestinationAbsent), text: "not mounted".into(), told: false };
     next(&mut desk, 10).unwrap();
     assert_eq!(end(&mut desk, 10, again()).unwrap().0, Some(Hold::DestinationAbsent));
     assert_eq!(next(&mut desk, 14), None);

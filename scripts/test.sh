@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change goes in: format, lints, all tests. Sets the machine up first (setup.sh).
+#   ./scripts/test.sh          the suite
+#   ./scripts/test.sh --slow   also the long loops: tests marked as ignored, and more rounds where GOODGATE_SLOW is read
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/setup.sh
+
+after=()
+case "${1:-}" in
+    "") ;;
+    --slow) export GOODGATE_SLOW=1; after=(-- --include-ignored) ;;
+    *) say "usage: $0 [--slow]"; exit 2 ;;
+esac
+[ $# -le 1 ] || { say "usage: $0 [--slow]"; exit 2; }
+
+set_up test
+
+# The reference reader of ASC MHL, to which our manifests must be right. The stamp names what was installed, so another
+# version here means another environment there.
+pins=(ascmhl==1.2 mhl-suite==1.3.1)
+reference() {
+    local venv=$1
+    [ "$(cat "$venv/stamp" 2>/dev/null)" = "${pins[*]}" ] && "$venv/bin/ascmhl" --help >/dev/null 2>&1 && return
+    say "Installing the reference tool from PyPI into \"$venv\": ${pins[*]}"
+    rm -rf "$venv"
+    python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check "${pins[@]}" >&2 \
+        && "$venv/bin/ascmhl" --help >/dev/null && printf '%s' "${pins[*]}" >"$venv/stamp"
+}
+
+skipped=
+if [ -z "${ASCMHL_VENV:-}" ]; then
+    venv=${CARGO_TARGET_DIR:-$PWD/target}/ascmhl-venv
+    case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
+    if reference "$venv"; then
+        export ASCMHL_VENV=$venv
+    else
+        skipped="SKIPPED: the checks against the reference tool (ascmhl). It could not be installed from PyPI."
+        say "$skipped"
+    fi
+fi
+
+step() {
+    say "--- $*"
+    "$@"
+}
+step cargo fmt --check
+step cargo clippy --locked --all-targets -- -D warnings
+step cargo test --locked "${after[@]}"
+[ -z "$skipped" ] || say "$skipped"

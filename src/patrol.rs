@@ -1,0 +1,381 @@
+//! Copies proven again: which (by name, path or age), the reading, and what is written down of it.
+//!
+//! `verify`: what a person names, now. `patrol`: the oldest proof first, within a budget, for cron. Both read every
+//! byte past the page cache, compare with the first read of the card as the catalog has it, else with the history that
+//! lies beside the files, and record each result within a second: a stop or a kill loses no more than that.
+
+mod file;
+mod folder;
+mod pace;
+mod report;
+mod run;
+mod scope;
+
+pub use report::{Absent, CheckReport};
+
+use crate::catalog::{Catalog, CatalogError, CopyRootRow, DueFilter, DueRow, VolumeSeen};
+use crate::clip::{CardId, CopyRootId};
+use crate::config::NotifyOn;
+use crate::copy::CopyState;
+use crate::disk::facts::{self, Facts};
+use crate::disk::{Root, lock};
+use crate::ingest::Station;
+use crate::mhl::HistoryFault;
+use crate::notify;
+use crate::progress::{Event, Progress};
+use crate::relpath::RelPath;
+use file::Todo;
+use folder::Folder;
+use jiff::Timestamp;
+use run::{Limits, Next, Pass};
+use scope::{Mounted, Volumes};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// What counts as due when neither the command nor the config says it.
+pub const DUE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What to verify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Every copy that the catalog knows.
+    Everything,
+    /// All copies of one card.
+    Card(CardId),
+    /// Copies at or below a path, whether or not it is still there; else what the history there lists.
+    Path(PathBuf),
+}
+
+impl Target {
+    /// A word of the command line: a roll, a card's id or the beginning of one, or a path. A roll that repeats means
+    /// all its cards.
+    pub fn named(catalog: &Catalog, word: &Path) -> Result<Vec<Target>, PatrolError> {
+        scope::target(catalog, word)
+    }
+}
+
+/// One scheduled pass. What is `None` is taken from `[patrol]`.
+#[derive(Clone, Debug, Default)]
+pub struct PatrolRequest {
+    /// Copies last proven longer ago than this are due.
+    pub due: Option<Duration>,
+    pub budget: Option<Duration>,
+    /// Bytes a second, over all devices.
+    pub rate: Option<u64>,
+    pub roll: Option<String>,
+    /// A label, or where the volume is or was mounted.
+    pub volume: Option<String>,
+    /// Written as JSON when the pass ends.
+    pub report: Option<PathBuf>,
+    /// Neither the age nor the budget was given for this pass alone: `[patrol] every` is a promise to be kept.
+    pub judge_coverage: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PatrolError {
+    #[error(
+        "nothing is known of \"{0}\": no roll has that name, and neither the catalog nor an ASC MHL history speaks of such a path"
+    )]
+    NothingKnown(PathBuf),
+    #[error("the history of \"{path}\" cannot be believed: {fault}")]
+    History { path: PathBuf, fault: HistoryFault },
+    #[error("no volume that the catalog knows is called \"{0}\"")]
+    UnknownVolume(String),
+    #[error("cannot look at \"{path}\": {source}")]
+    Look { path: PathBuf, source: io::Error },
+    #[error("cannot lock in \"{path}\": {source}")]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("a report is written as .json; \"{0}\" ends otherwise")]
+    ReportName(PathBuf),
+    #[error("cannot write the report \"{path}\": {source}")]
+    Report { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl PatrolError {
+    /// The exit code of cli.md.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NothingKnown(_) | Self::History { .. } => 30,
+            _ => 1,
+        }
+    }
+}
+
+/// Reads what was named again, now, and compares.
+pub fn verify(
+    station: &Station,
+    catalog: &mut Catalog,
+    what: &[Target],
+    progress: &dyn Progress,
+) -> Result<CheckReport, PatrolError> {
+    let (mounted, volumes) = (Mounted::now()?, Volumes::of(catalog)?);
+    let scope = scope::scope(catalog, &volumes, &mounted, what)?;
+    let mut pass = Pass::new(station, progress);
+    let mut shelf = Shelf::default();
+    for (copy, parts) in &scope.copies {
+        let rows = catalog.copies(copy.id)?;
+        let is_asked = |p: &RelPath| parts.iter().any(|part| p.strip_prefix(part).is_some());
+        let folder = shelf.open(catalog, &mut pass, &mounted, &volumes, copy)?;
+        if let Some(folder) = folder {
+            pass.wait_for(folder, Next::Folder(folder, parts.clone()));
+        }
+        // A path may name a file that nobody recorded, and then it is extra; but not one that never was.
+        let is_known = |part: &RelPath| rows.iter().any(|r| r.relpath.strip_prefix(part).is_some());
+        let mut unknown = parts.iter().filter(|part| !part.is_root() && !folder::is_history(part) && !is_known(part));
+        let is_there = |part: &RelPath| {
+            let folder = folder.map(|i| &pass.folders[i]);
+            folder.is_some_and(|f| f.root.stat(&f.place(part)).is_ok_and(|s| s.is_some()))
+        };
+        if let Some(part) = unknown.find(|part| !is_there(part)) {
+            return Err(PatrolError::NothingKnown(part.under(Path::new(&copy.path))));
+        }
+        for row in rows.into_iter().filter(|r| is_asked(&r.relpath)) {
+            match folder {
+                None if row.proven_at.is_some() => pass.add_absent(&volumes, copy.volume, row.proven_at),
+                None => pass.report.never_proven += 1,
+                Some(folder) => {
+                    let size_bytes = row.size_bytes.unwrap_or(0);
+                    let todo = Todo { folder, relpath: row.relpath, size_bytes, proven_at: row.proven_at };
+                    pass.wait_for(folder, Next::File(todo));
+                }
+            }
+        }
+    }
+    for (base, parts) in &scope.histories {
+        by_history(&mut pass, &mut shelf, base, parts)?;
+    }
+    pass.run(catalog, &volumes, Limits::default())?;
+    pass.log(catalog, "verify")?;
+    let mut report = CheckReport { by_name: true, ..pass.report };
+    if !scope.copies.is_empty() {
+        report.oldest_proof = catalog.oldest_proof()?;
+    } else if let [Target::Path(path), ..] = what
+        && report.files + report.never_proven == 0
+        && report.findings.is_empty()
+    {
+        return Err(PatrolError::NothingKnown(path.clone()));
+    }
+    tell(station, &report, None, progress);
+    Ok(report)
+}
+
+/// A folder that no catalog row speaks of: what its own history lists.
+fn by_history(pass: &mut Pass<'_>, shelf: &mut Shelf, base: &Path, parts: &[RelPath]) -> Result<(), PatrolError> {
+    let look = |source| PatrolError::Look { path: base.to_path_buf(), source };
+    let facts = facts::of(base).map_err(look)?;
+    let way = RelPath::below(&facts.mount.point, base).unwrap_or_default();
+    let folder = shelf.folder(pass, facts, way, None).map_err(look)?;
+    let fault = |fault| PatrolError::History { path: base.to_path_buf(), fault };
+    let Some(history) = pass.folders[folder].read_history().map_err(fault)? else {
+        return Err(PatrolError::NothingKnown(base.to_path_buf()));
+    };
+    for manifest in &history.unlisted {
+        let finding = pass.folders[folder].finding(crate::finding::FindingKind::Extra, manifest, "no chain lists it");
+        pass.report.findings.push(finding);
+    }
+    let is_asked = |p: &RelPath| parts.iter().any(|part| p.strip_prefix(part).is_some());
+    let records: Vec<(RelPath, u64)> = history
+        .records
+        .iter()
+        .filter(|(p, _)| is_asked(p))
+        .map(|(p, r)| (p.clone(), r.size_bytes.unwrap_or(0)))
+        .collect();
+    let _ = pass.folders[folder].history.set(Some(history));
+    for (relpath, size_bytes) in records {
+        pass.wait_for(folder, Next::File(Todo { folder, relpath, size_bytes, proven_at: None }));
+    }
+    pass.wait_for(folder, Next::Folder(folder, parts.to_vec()));
+    Ok(())
+}
+
+/// Proves again what was not proven for the longest, until nothing is due or the budget is spent.
+pub fn patrol(
+    station: &Station,
+    catalog: &mut Catalog,
+    request: &PatrolRequest,
+    progress: &dyn Progress,
+) -> Result<CheckReport, PatrolError> {
+    if let Some(path) = &request.report {
+        report::check_name(path)?;
+    }
+    let begun = (Instant::now(), Timestamp::now());
+    let locks = station.locks();
+    let failed = |source| PatrolError::Lock { path: locks.clone(), source };
+    let Some(_only_one) = lock::try_lock(&locks, "patrol").map_err(failed)? else {
+        let report = CheckReport { already_running: true, ..CheckReport::default() };
+        progress.event(Event::Note(&report.line()));
+        return Ok(report);
+    };
+    let settings = &station.config.patrol;
+    let (mounted, volumes) = (Mounted::now()?, Volumes::of(catalog)?);
+    let asked = Asked::of(catalog, request, &volumes, &mounted)?;
+    let due = asked.due(catalog, before(begun.1, request.due.or(settings.every).unwrap_or(DUE)), usize::MAX)?;
+    let copies: HashMap<CopyRootId, CopyRootRow> = catalog.all_copy_roots()?.into_iter().map(|r| (r.id, r)).collect();
+    let mut pass = Pass::new(station, progress);
+    let mut shelf = Shelf::default();
+    let mut seen: HashMap<CopyRootId, Option<usize>> = HashMap::new();
+    for row in due {
+        let Some(copy) = copies.get(&row.copy_root) else { continue };
+        let folder = match seen.get(&copy.id) {
+            Some(folder) => *folder,
+            None => {
+                let folder = shelf.open(catalog, &mut pass, &mounted, &volumes, copy)?;
+                seen.insert(copy.id, folder);
+                if let Some(folder) = folder {
+                    pass.wait_for(folder, Next::Folder(folder, vec![RelPath::root()]));
+                }
+                folder
+            }
+        };
+        match folder {
+            None if row.proven_at.is_some() => pass.add_absent(&volumes, copy.volume, row.proven_at),
+            None => pass.report.never_proven += 1,
+            Some(folder) => {
+                let DueRow { relpath, size_bytes, proven_at, .. } = row;
+                pass.wait_for(folder, Next::File(Todo { folder, relpath, size_bytes, proven_at }));
+            }
+        }
+    }
+    let deadline = request.budget.or(settings.budget).map(|budget| begun.0 + budget);
+    pass.run(catalog, &volumes, Limits { deadline, rate: request.rate.or(settings.rate) })?;
+    pass.log(catalog, "patrol")?;
+    let mut report = pass.report;
+    report.oldest_proof = catalog.oldest_proof()?;
+    if let Some(every) = settings.every.filter(|_| request.judge_coverage) {
+        // The failed ones come last: the first row is an overdue proof, if there is one.
+        let oldest = asked.due(catalog, before(begun.1, every), 1)?;
+        report.coverage_lost = oldest.first().is_some_and(|row| row.state == CopyState::Proven);
+    }
+    if let Some(path) = &request.report {
+        report::write(&report, path)?;
+    }
+    tell(station, &report, request.roll.clone(), progress);
+    Ok(report)
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    now.checked_sub(age).unwrap_or(Timestamp::MIN)
+}
+
+/// Which copies a pass is about.
+struct Asked {
+    cards: Option<BTreeSet<CardId>>,
+    filters: Vec<DueFilter>,
+}
+
+impl Asked {
+    fn of(
+        catalog: &Catalog,
+        request: &PatrolRequest,
+        volumes: &Volumes,
+        mounted: &Mounted,
+    ) -> Result<Self, PatrolError> {
+        let (mut cards, mut roll) = (None, None);
+        if let Some(name) = &request.roll {
+            let named = catalog.cards_named(name)?;
+            let first = named.first().ok_or_else(|| PatrolError::NothingKnown(name.into()))?;
+            roll = Some(first.roll.clone());
+            cards = Some(named.iter().map(|c| c.id).collect());
+        }
+        let filters = match &request.volume {
+            None => vec![DueFilter { roll, volume: None }],
+            Some(name) => match volumes.named(name, mounted) {
+                named if named.is_empty() => return Err(PatrolError::UnknownVolume(name.clone())),
+                named => named.into_iter().map(|v| DueFilter { roll: roll.clone(), volume: Some(v) }).collect(),
+            },
+        };
+        Ok(Asked { cards, filters })
+    }
+
+    /// The oldest proof first, the failed ones last.
+    fn due(&self, catalog: &Catalog, before: Timestamp, limit: usize) -> Result<Vec<DueRow>, PatrolError> {
+        let mut out = Vec::new();
+        for filter in &self.filters {
+            out.extend(catalog.due(limit, Some(before), filter)?);
+        }
+        out.retain(|row| self.cards.as_ref().is_none_or(|cards| cards.contains(&row.card)));
+        // Each filter's rows come in order already; several volumes of one label are merged.
+        out.sort_by_key(|row| (row.state == CopyState::Failed, row.proven_at));
+        Ok(out)
+    }
+}
+
+/// Mounts that were opened: folders of one volume share a descriptor.
+#[derive(Default)]
+struct Shelf {
+    roots: BTreeMap<u64, Arc<Root>>,
+    noted: BTreeSet<String>,
+}
+
+impl Shelf {
+    /// The copy's folder among those of the pass; `None` when its volume is not mounted.
+    fn open(
+        &mut self,
+        catalog: &mut Catalog,
+        pass: &mut Pass<'_>,
+        mounted: &Mounted,
+        volumes: &Volumes,
+        copy: &CopyRootRow,
+    ) -> Result<Option<usize>, PatrolError> {
+        let Some(volume) = volumes.get(copy.volume) else { return Ok(None) };
+        let Some((facts, way)) = mounted.find(&volume.key, &copy.root) else { return Ok(None) };
+        if volume.last_mount != facts.mount.point && self.noted.insert(volume.key.clone()) {
+            let seen = VolumeSeen {
+                key: facts.volume_key.clone(),
+                fs_type: facts.mount.fs_type.clone(),
+                label: facts.label.clone(),
+                disk_text: facts.disk.text.clone(),
+                mount: facts.mount.point.clone(),
+            };
+            catalog.volume(&seen, Timestamp::now())?;
+        }
+        let look = |source| PatrolError::Look { path: way.under(&facts.mount.point), source };
+        self.folder(pass, facts.clone(), way.clone(), Some(copy.clone())).map(Some).map_err(look)
+    }
+
+    fn folder(
+        &mut self,
+        pass: &mut Pass<'_>,
+        facts: Facts,
+        base: RelPath,
+        copy: Option<CopyRootRow>,
+    ) -> io::Result<usize> {
+        let root = match self.roots.get(&facts.mount.id) {
+            Some(root) => root.clone(),
+            None => {
+                let root = Arc::new(Root::open(&facts.mount.point)?);
+                self.roots.insert(facts.mount.id, root.clone());
+                root
+            }
+        };
+        let path = base.under(root.path());
+        let lane = format!("check {}", root.path().display());
+        let device = pass.device(&facts);
+        pass.folders.push(Folder { copy, path, root, base, facts, device, lane, history: OnceLock::new() });
+        Ok(pass.folders.len() - 1)
+    }
+}
+
+/// Tells people of damage, and of lost coverage, when they want to hear of it.
+fn tell(station: &Station, report: &CheckReport, roll: Option<String>, progress: &dyn Progress) {
+    let Some(settings) = &station.config.notify else { return };
+    let damaged = report.damage().next().is_some();
+    let events = [(damaged, NotifyOn::Damage), (report.coverage_lost, NotifyOn::Overdue)];
+    for (_, on) in events.into_iter().filter(|(is, _)| *is) {
+        let event = notify::Event {
+            on,
+            roll: roll.clone(),
+            text: report.line(),
+            at: Timestamp::now(),
+            detail: serde_json::to_value(report).unwrap_or_default(),
+        };
+        if let Err(e) = notify::tell(settings, &event) {
+            progress.event(Event::Note(&e.to_string()));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One copy of one file: what it should be, and the look at it.
+
+use super::folder::{Folder, quickest};
+use crate::catalog::{Catalog, CatalogError};
+use crate::clip::CardId;
+use crate::copy::CopyState;
+use crate::digest::{BlockDigests, Digest, HashFormat};
+use crate::finding::{Finding, FindingKind};
+use crate::progress::Progress;
+use crate::relpath::RelPath;
+use crate::verify::{self, Checked, Expected, VerifiedFile};
+use jiff::Timestamp;
+
+/// A file whose turn will come.
+#[derive(Clone, Debug)]
+pub(super) struct Todo {
+    pub folder: usize,
+    pub relpath: RelPath,
+    pub size_bytes: u64,
+    pub proven_at: Option<Timestamp>,
+}
+
+pub(super) struct FileTask {
+    pub todo: Todo,
+    want: Want,
+    /// Some offload or check proved it once; else it may rightly not be there.
+    pub was_proven: bool,
+    /// Something of what the catalog holds of it cannot be relied on.
+    pub damaged_row: Option<&'static str>,
+}
+
+enum Want {
+    /// What the first read of the card gave.
+    Recorded { size_bytes: u64, mtime_ns: Option<i64>, blake3: Digest, blocks: BlockDigests },
+    /// Nothing but the history beside it can say.
+    History,
+}
+
+pub(super) enum Seen {
+    Good(VerifiedFile),
+    Bad(Finding),
+    /// Never proven, and not there.
+    NotThere,
+    /// Not there, or not readable, because its volume left.
+    Gone,
+    Stopped,
+}
+
+impl FileTask {
+    pub fn of_history(todo: Todo) -> Self {
+        FileTask { todo, want: Want::History, was_proven: true, damaged_row: None }
+    }
+
+    /// `None` when the catalog no longer speaks of it, or never could vouch for it.
+    pub fn of_catalog(
+        catalog: &Catalog,
+        folder: &Folder,
+        card: CardId,
+        todo: Todo,
+    ) -> Result<Option<Self>, CatalogError> {
+        let Some(root) = &folder.copy else { return Ok(Some(Self::of_history(todo))) };
+        let Some(copy) = catalog.copy(root.id, &todo.relpath)? else { return Ok(None) };
+        let Some(file) = catalog.file_record(card, &todo.relpath)? else { return Ok(None) };
+        let was_proven = copy.state == CopyState::Proven || copy.blake3.is_some() || !copy.row_intact;
+        let blake3 = file.digests.as_ref().and_then(|d| d.get(HashFormat::Blake3));
+        let (want, damaged_row) = match blake3 {
+            None if file.row_intact => return Ok(None),
+            None => (Want::History, Some("the catalog's row of this file is damaged")),
+            Some(blake3) => {
+                let mtime_ns = copy.mtime_ns.filter(|_| copy.row_intact);
+                let damaged = match (file.row_intact, copy.row_intact) {
+                    (false, _) => Some("the catalog's block digests of this file are damaged"),
+                    (_, false) => Some("the catalog's row of this copy was damaged"),
+                    _ => None,
+                };
+                let size_bytes = file.file.size_bytes;
+                (Want::Recorded { size_bytes, mtime_ns, blake3, blocks: file.blocks }, damaged)
+            }
+        };
+        Ok(Some(FileTask { todo, want, was_proven, damaged_row }))
+    }
+
+    /// Compared with the catalog's own record of the card, so that a good result is a proof.
+    pub fn is_recorded(&self) -> bool {
+        matches!(self.want, Want::Recorded { .. })
+    }
+
+    pub fn look(&self, folder: &Folder, progress: &dyn Progress) -> Seen {
+        let relpath = &self.todo.relpath;
+        let place = folder.place(relpath);
+        if !self.was_proven {
+            if let Ok(None) = folder.root.stat(&place) {
+                return if folder.is_gone() { Seen::Gone } else { Seen::NotThere };
+            }
+            // What may become a proof here must be durable: it can be our own rename before a crash.
+            let _ = folder.root.sync_named(&place);
+        }
+        let none = BlockDigests::default();
+        let want = match &self.want {
+            Want::Recorded { size_bytes, mtime_ns, blake3, blocks } => {
+                Expected { relpath, size_bytes: *size_bytes, mtime_ns: *mtime_ns, digest: blake3.clone(), blocks }
+            }
+            Want::History => {
+                let record = folder.history().and_then(|h| h.records.get(relpath));
+                let Some((record, digest)) = record.and_then(|r| Some((r, quickest(r)?))) else {
+                    let note = "nothing is left to compare it with";
+                    return Seen::Bad(folder.finding(FindingKind::Altered, relpath, note));
+                };
+                let now = folder.root.stat(&place).ok().flatten().map_or(0, |s| s.size_bytes);
+                let size_bytes = record.size_bytes.unwrap_or(now);
+                Expected { relpath, size_bytes, mtime_ns: None, digest: digest.clone(), blocks: &none }
+            }
+        };
+        match verify::check(&folder.root, &folder.path, &place, &want, &folder.lane(), progress) {
+            Checked::Good(file) => Seen::Good(file),
+            Checked::Stopped => Seen::Stopped,
+            Checked::Bad(finding) => match finding.kind {
+                FindingKind::Missing | FindingKind::Unreadable if folder.is_gone() => Seen::Gone,
+                _ => Seen::Bad(finding),
+            },
+        }
+    }
+}

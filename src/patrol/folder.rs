@@ -1,0 +1,230 @@
+//! One folder of copies: its history, what lies there that nobody recorded, and whether it is still there at all.
+
+use crate::catalog::CopyRootRow;
+use crate::copy::Generation;
+use crate::digest::HashFormat;
+use crate::disk::facts::{self, Facts};
+use crate::disk::list::{self, ListError};
+use crate::disk::read::PastCache;
+use crate::disk::{Root, Stat};
+use crate::finding::{Finding, FindingKind};
+use crate::mhl::{self, History, HistoryFault};
+use crate::progress::Progress;
+use crate::relpath::RelPath;
+use crate::verify::{self, Checked, Expected, Lane};
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+pub(super) struct Folder {
+    /// `None`: known by its own history only.
+    pub copy: Option<CopyRootRow>,
+    pub path: PathBuf,
+    /// The mount's point: a folder that was deleted is missing, a volume that left is not.
+    pub root: Arc<Root>,
+    /// The folder, from there.
+    pub base: RelPath,
+    pub facts: Facts,
+    pub device: usize,
+    pub lane: String,
+    pub history: OnceLock<Option<History>>,
+}
+
+/// What to compare the folder itself with.
+#[derive(Default)]
+pub(super) struct FolderTask {
+    /// Files that belong there.
+    pub known: HashSet<RelPath>,
+    /// Unfinished files that a job of ours owns.
+    pub temps: HashSet<RelPath>,
+    pub generations: Vec<Generation>,
+    pub sealed: bool,
+    /// The history, too; else only what is extra.
+    pub with_history: bool,
+    /// Only what lies at or below one of these is extra.
+    pub parts: Vec<RelPath>,
+    pub litter: Vec<String>,
+}
+
+#[derive(Default)]
+pub(super) struct FolderSeen {
+    pub findings: Vec<Finding>,
+    /// Manifests and chains that are as they were sealed.
+    pub good: Vec<RelPath>,
+    pub gone: bool,
+    pub stopped: bool,
+}
+
+impl Folder {
+    pub fn lane(&self) -> Lane<'_> {
+        Lane { name: &self.lane, fs_type: &self.facts.mount.fs_type }
+    }
+
+    pub fn place(&self, relpath: &RelPath) -> RelPath {
+        self.base.join_rel(relpath)
+    }
+
+    pub fn finding(&self, kind: FindingKind, relpath: &RelPath, note: impl Into<String>) -> Finding {
+        Finding::new(kind, &self.path, relpath, note)
+    }
+
+    /// The volume left while we read: what looks missing or unreadable is absent.
+    pub fn is_gone(&self) -> bool {
+        if self.root.still_here().is_err() {
+            return true;
+        }
+        // A pulled disk keeps its mount entry, and open and stat still answer from memory; the device itself is gone.
+        match facts::of(self.root.path()) {
+            Ok(now) => now.volume_key != self.facts.volume_key || now.disk.id != self.facts.disk.id,
+            Err(_) => true,
+        }
+    }
+
+    /// Its history, read once and past the cache; `None` when there is none, or none to believe.
+    pub fn history(&self) -> Option<&History> {
+        self.history.get_or_init(|| self.read_history().ok().flatten()).as_ref()
+    }
+
+    pub fn read_history(&self) -> Result<Option<History>, HistoryFault> {
+        let Ok(root) = self.root.sub_root(&self.base) else { return Ok(None) };
+        let folder = RelPath::new(mhl::FOLDER).unwrap_or_default();
+        for name in root.names(&folder).unwrap_or_default() {
+            // Opening it drops its pages, so that what follows is read from the medium.
+            if let Ok(path) = folder.join(&name) {
+                let _ = PastCache::open(&root, &path, &self.facts.mount.fs_type);
+            }
+        }
+        History::read(&root)
+    }
+
+    pub fn check(&self, task: &FolderTask, progress: &dyn Progress) -> FolderSeen {
+        let mut seen = FolderSeen::default();
+        match self.root.stat(&self.base) {
+            // Its files are reported missing one by one.
+            Ok(None) if task.known.is_empty() => {}
+            Ok(Some(Stat { is_dir: true, .. }) | None) => {
+                if task.with_history {
+                    self.check_history(task, progress, &mut seen);
+                }
+                self.list_extra(task, &mut seen);
+            }
+            Ok(Some(_)) => {}
+            Err(e) => seen.findings.push(self.finding(FindingKind::Unreadable, &RelPath::root(), e.to_string())),
+        }
+        seen.gone = !seen.findings.is_empty() && self.is_gone();
+        seen
+    }
+
+    /// Each recorded manifest against its C4, then what the chain says as a whole.
+    fn check_history(&self, task: &FolderTask, progress: &dyn Progress, seen: &mut FolderSeen) {
+        for generation in &task.generations {
+            let relpath = &generation.manifest;
+            let place = self.place(relpath);
+            let size_bytes = self.root.stat(&place).ok().flatten().map_or(0, |s| s.size_bytes);
+            let (mtime_ns, digest, blocks) = (None, generation.c4.clone(), &Default::default());
+            let want = Expected { relpath, size_bytes, mtime_ns, digest, blocks };
+            match verify::check(&self.root, &self.path, &place, &want, &self.lane(), progress) {
+                Checked::Good(_) => seen.good.push(relpath.clone()),
+                Checked::Bad(finding) => seen.findings.push(Finding { note: note_of(finding.note), ..finding }),
+                Checked::Stopped => {
+                    seen.stopped = true;
+                    return;
+                }
+            }
+        }
+        let chain = chain_path();
+        let fault = match self.read_history() {
+            Ok(None) if task.sealed => Some(self.finding(FindingKind::Missing, &chain, "its history is gone")),
+            Ok(None) => return,
+            Ok(Some(history)) => {
+                // A manifest that still lies there but is not in the chain any more is a chain that was put back.
+                let lost = task
+                    .generations
+                    .iter()
+                    .find(|g| !history.generations.iter().any(|h| h.number == g.number && h.c4 == g.c4));
+                let lost = lost.map(|g| format!("it no longer lists generation {} as it was sealed", g.number));
+                let _ = self.history.set(Some(history));
+                lost.map(|note| self.finding(FindingKind::Altered, &chain, note))
+            }
+            Err(fault) => Some(self.history_finding(&fault)),
+        };
+        match fault {
+            Some(finding) if seen.findings.iter().any(|f| f.relpath == finding.relpath) => {}
+            Some(finding) => {
+                seen.good.retain(|p| *p != finding.relpath);
+                seen.findings.push(finding);
+            }
+            None => seen.good.push(chain),
+        }
+    }
+
+    pub fn history_finding(&self, fault: &HistoryFault) -> Finding {
+        let (kind, path) = match fault {
+            HistoryFault::ChainMissing { folder, .. } => {
+                let chain = folder.join(chain_path().name()).unwrap_or_default();
+                let is_there = self.root.stat(&self.place(&chain)).ok().flatten().is_some();
+                (if is_there { FindingKind::Altered } else { FindingKind::Missing }, chain)
+            }
+            HistoryFault::ManifestMissing { path } | HistoryFault::NestedMissing { path } => {
+                (FindingKind::Missing, path.clone())
+            }
+            HistoryFault::ManifestModified { path, .. } => (FindingKind::Altered, path.clone()),
+            HistoryFault::Io { path, .. } => (FindingKind::Unreadable, path.clone()),
+        };
+        self.finding(kind, &path, fault.to_string())
+    }
+
+    fn list_extra(&self, task: &FolderTask, seen: &mut FolderSeen) {
+        let listing = match list::list(&self.base.under(self.root.path()), &task.litter) {
+            Ok(listing) => listing,
+            Err(ListError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return,
+            Err(e) => {
+                let at = match &e {
+                    ListError::Unreadable { path, .. } => RelPath::below(&self.path, path),
+                    ListError::BadName(_) => None,
+                };
+                seen.findings.push(self.finding(FindingKind::Unreadable, &at.unwrap_or_default(), e.to_string()));
+                return;
+            }
+        };
+        let history = self.history();
+        let mut sealed: BTreeSet<&RelPath> = task.generations.iter().map(|g| &g.manifest).collect();
+        sealed.extend(history.iter().flat_map(|h| &h.generations).map(|g| &g.manifest));
+        let chain = chain_path();
+        let files = listing.files.iter().map(|f| (&f.relpath, None));
+        for (relpath, special) in files.chain(listing.specials.iter().map(|(p, kind)| (p, Some(kind.name())))) {
+            let is_asked = task.parts.iter().any(|part| relpath.strip_prefix(part).is_some());
+            let ignored = self.copy.is_none() && history.is_some_and(|h| h.ignores(relpath, false));
+            let is_known = task.known.contains(relpath) || sealed.contains(relpath) || *relpath == chain;
+            if !is_asked || is_known || ignored {
+                continue;
+            }
+            let note = match special {
+                Some(kind) => format!("a {kind}"),
+                None if task.temps.contains(relpath) => "an unfinished file of a job of ours".into(),
+                None if relpath.name().ends_with(b".goodgate-part") => "an unfinished file that no job knows".into(),
+                None => String::new(),
+            };
+            seen.findings.push(self.finding(FindingKind::Extra, relpath, note));
+        }
+    }
+}
+
+fn note_of(note: String) -> String {
+    if note.is_empty() { "its bytes do not fit the digest that was recorded when it was sealed".into() } else { note }
+}
+
+/// At or below the folder of a roll's own history.
+pub(super) fn is_history(relpath: &RelPath) -> bool {
+    relpath.segments().next() == Some(mhl::FOLDER.as_bytes())
+}
+
+fn chain_path() -> RelPath {
+    RelPath::new(format!("{}/ascmhl_chain.xml", mhl::FOLDER)).unwrap_or_default()
+}
+
+/// A digest of the history to compare with, the quickest to compute first.
+pub(super) fn quickest(record: &mhl::Record) -> Option<&crate::digest::Digest> {
+    use HashFormat::*;
+    [Xxh128, Xxh3, Xxh64, Sha1, Md5, C4].into_iter().find_map(|format| record.get(format))
+}

@@ -1,0 +1,131 @@
+//! How fast lanes may go and when they end: the rate, the budget, a person's stop, and an offload that wants the device.
+
+use crate::progress::{CannotRecord, Event, Intent, Progress};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(super) struct Pace<'a> {
+    outer: &'a dyn Progress,
+    /// Bytes a second over all lanes.
+    rate: Option<u64>,
+    /// When the next bytes may come, by the rate.
+    next: Mutex<Instant>,
+    deadline: Option<Instant>,
+    devices: Vec<DeviceFlags>,
+}
+
+#[derive(Default)]
+struct DeviceFlags {
+    /// A file was finished there in this pass. The first one is never given up for the deadline: else a file that takes
+    /// longer than the budget would never be proven.
+    has_finished: AtomicBool,
+    give_way: AtomicBool,
+}
+
+impl<'a> Pace<'a> {
+    pub fn new(outer: &'a dyn Progress, rate: Option<u64>, deadline: Option<Instant>, devices: usize) -> Self {
+        let devices = (0..devices).map(|_| DeviceFlags::default()).collect();
+        Pace { outer, rate: rate.filter(|r| *r > 0), next: Mutex::new(Instant::now()), deadline, devices }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|d| Instant::now() >= d)
+    }
+
+    /// The device did its share: nothing more is begun there after the deadline.
+    pub fn is_over_for(&self, device: usize) -> bool {
+        self.devices[device].has_finished.load(Ordering::Relaxed) && self.is_over()
+    }
+
+    pub fn finished_one(&self, device: usize) {
+        self.devices[device].has_finished.store(true, Ordering::Relaxed);
+    }
+
+    pub fn set_give_way(&self, device: usize, give_way: bool) {
+        self.devices[device].give_way.store(give_way, Ordering::Relaxed);
+    }
+
+    pub fn gives_way(&self, device: usize) -> bool {
+        self.devices[device].give_way.load(Ordering::Relaxed)
+    }
+
+    pub fn lane(&self, device: usize) -> LanePace<'_> {
+        LanePace { pace: self, device }
+    }
+
+    /// Waits until `bytes` more fit the rate. What was not used in time is lost, not saved up.
+    fn spend(&self, bytes: u64, stop: impl Fn() -> bool) {
+        let Some(rate) = self.rate else { return };
+        let until = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = (*next).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / rate as f64);
+            *next
+        };
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|_| !stop()) {
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+    }
+}
+
+/// What one device's lanes see.
+pub(super) struct LanePace<'a> {
+    pace: &'a Pace<'a>,
+    device: usize,
+}
+
+impl Progress for LanePace<'_> {
+    fn event(&self, event: Event<'_>) {
+        let bytes = if let Event::Bytes { bytes, .. } = event { bytes } else { 0 };
+        self.pace.outer.event(event);
+        if bytes > 0 {
+            self.pace.spend(bytes, || self.stop_asked());
+        }
+    }
+
+    fn stop_asked(&self) -> bool {
+        let flags = &self.pace.devices[self.device];
+        self.pace.outer.stop_asked() || flags.give_way.load(Ordering::Relaxed) || self.pace.is_over_for(self.device)
+    }
+
+    fn record(&self, intent: Intent) -> Result<(), CannotRecord> {
+        self.pace.outer.record(intent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    #[test]
+    fn the_rate_is_kept_over_all_lanes_together() {
+        let pace = Pace::new(&Silent, Some(10_000_000), None, 2);
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for device in 0..2 {
+                let lane = pace.lane(device);
+                scope.spawn(move || (0..5).for_each(|_| lane.event(Event::Bytes { lane: "x", bytes: 200_000 })));
+            }
+        });
+        // 2 MB at 10 MB/s.
+        assert!(begun.elapsed() >= Duration::from_millis(200));
+    }
+
+    #[test]
+    fn the_first_file_of_a_device_outlives_the_deadline_and_no_other_does() {
+        let pace = Pace::new(&Silent, None, Some(Instant::now()), 2);
+        assert!(pace.is_over() && !pace.lane(0).stop_asked());
+        pace.finished_one(0);
+        assert!(pace.lane(0).stop_asked() && !pace.lane(1).stop_asked());
+    }
+
+    #[test]
+    fn a_lane_gives_way_by_itself() {
+        let pace = Pace::new(&Silent, None, None, 2);
+        pace.set_give_way(1, true);
+        assert!(pace.lane(1).stop_asked() && !pace.lane(0).stop_asked());
+        pace.set_give_way(1, false);
+        assert!(!pace.lane(1).stop_asked());
+    }
+}

@@ -8,6 +8,8 @@ mod cli;
 mod code;
 #[path = "all/config_samples.rs"]
 mod config_samples;
+#[path = "all/daemon.rs"]
+mod daemon;
 #[path = "all/floors.rs"]
 mod floors;
 #[path = "all/media.rs"]

@@ -137,6 +137,9 @@ impl<'a> Pass<'a> {
         let work = |device: usize, task: Task| match task {
             Task::File(task) => {
                 let seen = task.look(&folders[task.todo.folder], &pace.lane(device));
+                if !matches!(seen, Seen::Stopped) {
+                    pace.finished_one(device);
+                }
                 Done::File(task, seen)
             }
             Task::Folder(i, task) => Done::Folder(i, folders[i].check(&task, &pace.lane(device))),
@@ -178,12 +181,7 @@ impl<'a> Pass<'a> {
             }
             if let Some((device, done)) = lanes.take(LOOK) {
                 match done {
-                    Done::File(task, seen) => {
-                        if !matches!(seen, Seen::Stopped) {
-                            pace.finished_one(device);
-                        }
-                        self.file_done(catalog, volumes, folders, device, *task, seen)?;
-                    }
+                    Done::File(task, seen) => self.file_done(catalog, volumes, folders, device, *task, seen)?,
                     Done::Folder(folder, seen) => self.folder_done(catalog, folders, device, folder, seen)?,
                 }
             }
@@ -303,6 +301,17 @@ impl<'a> Pass<'a> {
             Seen::Stopped => self.devices[device].waiting.push_front(Next::File(task.todo)),
             Seen::Gone => self.volume_left(volumes, folders, device, task.todo),
             Seen::NotThere => self.report.never_proven += 1,
+            Seen::Grown(read_back) => {
+                self.report.files += 1;
+                self.report.good += 1;
+                self.count(folder, true);
+                // The row speaks of what the card brought; what came after, the manifests hold to account.
+                if let Some(size_bytes) = task.recorded_size() {
+                    self.report.bytes += size_bytes;
+                    let proof = Proof { size_bytes, mtime_ns: 0, read_back };
+                    self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Good(proof));
+                }
+            }
             Seen::Good(file) => {
                 self.report.files += 1;
                 self.report.bytes += file.stat().size_bytes;

@@ -69,6 +69,15 @@ pub fn list(root: &Path, litter: &[String]) -> Result<Listing, ListError> {
     Ok(out)
 }
 
+/// Temps of ours or of another job below a roll's folder on a destination, by name alone. What cannot be read is left
+/// out: this is for a note, never for a verdict.
+pub fn unfinished(root: &Path) -> Vec<RelPath> {
+    let walk = walkdir::WalkDir::new(root).follow_links(false).same_file_system(true).sort_by_file_name();
+    let entries = walk.into_iter().flatten().filter(|e| e.file_type().is_file());
+    let ours = entries.filter(|e| e.path().extension().is_some_and(|x| x == "goodgate-part"));
+    ours.filter_map(|e| RelPath::below(root, e.path())).collect()
+}
+
 fn open_folder(top: &Root, folder: &RelPath) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let fd = match top.openat(folder, flags | OFlags::NOATIME, rustix::fs::Mode::empty()) {

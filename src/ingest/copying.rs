@@ -180,12 +180,11 @@ pub(super) fn standing_proof(dest: &Destination, row: &CopyRow) -> Option<Verifi
 /// Temps that no intent of ours names are reported and left alone.
 fn report_foreign_parts(dests: &[Destination], planned: &[(CopyRootId, RelPath, RelPath)], progress: &dyn Progress) {
     for dest in dests {
-        let Ok(listing) = list::list(&dest.folder.under(dest.base.path()), &[]) else { continue };
-        for file in listing.files.iter().filter(|f| f.relpath.name().ends_with(b".goodgate-part")) {
-            if !planned.iter().any(|(id, _, temp)| *id == dest.id && *temp == file.relpath) {
+        for part in list::unfinished(&dest.folder.under(dest.base.path())) {
+            if !planned.iter().any(|(id, _, temp)| *id == dest.id && *temp == part) {
                 let text = format!(
-                    "\"{}\" in \"{}\" is an unfinished file that this job does not know; it was left alone",
-                    file.relpath, dest.name
+                    "\"{part}\" in \"{}\" is an unfinished file that this job does not know; it was left alone",
+                    dest.name
                 );
                 progress.event(Event::Note(&text));
             }

@@ -23,6 +23,7 @@ const CHILD: &str = "bin/goodgate-media";
 /// Each heavy crate and its homes.
 const HOMES: &[(&str, &[&str])] = &[
     ("rayon", &["hash"]),
+    ("walkdir", &["disk"]),
     ("ffmpeg_next", &[CHILD]),
     ("rusqlite", &["catalog"]),
     ("rusqlite_migration", &["catalog"]),

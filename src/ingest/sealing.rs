@@ -10,7 +10,7 @@ use crate::copy::CopyState;
 use crate::digest::hex;
 use crate::disk::write::{Replace, write_whole};
 use crate::job::{Hold, Step};
-use crate::mhl::{self, Creator, History, Process, SealRequest};
+use crate::mhl::{self, Creator, History, HistoryFault, Process, SealRequest};
 use crate::offload::Destination;
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
@@ -115,7 +115,11 @@ fn seal_one(
     config: &Config,
 ) -> Result<(), String> {
     let root = dest.base.sub_root(&dest.folder).map_err(|e| e.to_string())?;
-    let history = History::read(&root).map_err(|e| e.to_string())?;
+    let history = match History::read(&root) {
+        // A kill or a full disk between our first manifest and its chain: that seal is made again.
+        Err(HistoryFault::ChainMissing { .. }) if catalog.generations(dest.id).is_ok_and(|g| g.is_empty()) => None,
+        other => other.map_err(|e| e.to_string())?,
+    };
     // What an earlier generation holds is not listed again: an offload that adds no file writes none.
     let whole = history.is_none();
     if let Some(history) = &history {

@@ -187,6 +187,7 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
         IngestError::Roll("neither the folder nor the volume has a usable one; say it with --roll".into())
     })?;
     let wanted = places::wanted(station, request, &source.card, &roll)?;
+    overlapping(&wanted)?;
     let inside: Vec<_> = wanted.iter().filter_map(|p| inside_card(source.root.path(), p)).collect();
     if !inside.is_empty() {
         return Err(IngestError::Refused(inside));
@@ -265,6 +266,28 @@ fn note_rotation(catalog: &Catalog, places: &[Place], progress: &dyn Progress) -
         progress.event(Event::Note(&text));
     }
     Ok(())
+}
+
+/// Before a folder is made: two destinations may not be one, nor lie in each other.
+fn overlapping(wanted: &[PathBuf]) -> Result<(), IngestError> {
+    let whole: Vec<PathBuf> = wanted.iter().map(|p| resolved(p)).collect();
+    for (i, second) in whole.iter().enumerate() {
+        if let Some(j) = whole[..i].iter().position(|first| first.starts_with(second) || second.starts_with(first)) {
+            let name = |n: usize| wanted[n].display().to_string();
+            return Err(IngestError::Refused(vec![plan::Refusal::SameDestination { first: name(j), second: name(i) }]));
+        }
+    }
+    Ok(())
+}
+
+/// Symlinks resolved as far as the path exists.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let found = path.ancestors().find_map(|p| Some((p, p.canonicalize().ok()?)));
+    match found {
+        Some((near, real)) => path.strip_prefix(near).map_or(real.clone(), |rest| real.join(rest)),
+        None => path,
+    }
 }
 
 /// Before a folder is made there: a destination may not lie on the card.

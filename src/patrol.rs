@@ -8,6 +8,7 @@ mod file;
 mod folder;
 mod pace;
 mod report;
+mod results;
 mod run;
 mod scope;
 

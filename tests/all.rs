@@ -1,13 +1,15 @@
 //! Everything that is tested from outside the crate: one binary, one file a subject.
 
-#[path = "all/cli.rs"]
-mod cli;
 #[path = "all/bad_input.rs"]
 mod bad_input;
+#[path = "all/cli.rs"]
+mod cli;
 #[path = "all/code.rs"]
 mod code;
 #[path = "all/config_samples.rs"]
 mod config_samples;
+#[path = "all/daemon.rs"]
+mod daemon;
 #[path = "all/floors.rs"]
 mod floors;
 #[path = "all/media.rs"]
@@ -17,11 +19,11 @@ mod oracle;
 #[allow(dead_code)]
 #[path = "all/place.rs"]
 mod place;
-#[path = "all/verify.rs"]
-mod verify;
 #[path = "all/real_media.rs"]
 mod real_media;
 #[path = "all/station.rs"]
 mod station;
 #[path = "all/truth.rs"]
 mod truth;
+#[path = "all/verify.rs"]
+mod verify;

@@ -179,7 +179,8 @@ fn names_that_no_manifest_can_hold_are_copied_proven_and_a_warning() {
         "{text}"
     );
     let comment = text.split("<comment>").nth(1).and_then(|t| t.split("</comment>").next()).unwrap_or_default();
-    assert!(comment.contains('4'), "no count of what is left out in the comment {comment:?}");
+    // Four files and a folder.
+    assert!(comment.contains('5'), "no count of what is left out in the comment {comment:?}");
     for id in &open {
         let _ = place.run(&["accept", "A001", id, "--note", "a copier made it"]);
     }
@@ -275,7 +276,9 @@ fn nothing_is_ever_written_to_a_card() {
     let seen = || -> Vec<_> {
         let of = |p: &PathBuf| {
             let m = p.symlink_metadata().unwrap();
-            (p.clone(), m.ino(), m.len(), m.mode(), m.mtime(), (m.ctime(), m.ctime_nsec()), m.atime())
+            // walkdir opens folders as any listing does: on a mount without noatime the kernel notes that time itself.
+            let atime = if m.is_dir() { 0 } else { m.atime() };
+            (p.clone(), m.ino(), m.len(), m.mode(), m.mtime(), (m.ctime(), m.ctime_nsec()), atime)
         };
         paths.iter().map(of).collect()
     };
@@ -347,7 +350,7 @@ fn a_card_that_is_rewritten_while_it_is_read_is_not_safe() {
 }
 
 #[test]
-fn a_file_that_comes_or_goes_while_the_card_is_read_is_not_safe() {
+fn a_file_that_comes_while_the_card_is_read_is_not_safe() {
     let place = Place::new().with_card();
     place.file("card/A001/CLIPS/A001C003.MOV", 20_000_000, 3);
     let card = place.card();
@@ -355,15 +358,21 @@ fn a_file_that_comes_or_goes_while_the_card_is_read_is_not_safe() {
     let v = assert_not_safe(offload_while(&place, come));
     let new = |f: &&Value| f["relpath"].as_str().unwrap().starts_with("CLIPS/NEW");
     assert!(v["findings"].as_array().unwrap().iter().any(|f| new(&f)), "{v}");
+}
+
+#[test]
+fn a_file_that_goes_while_the_card_is_read_is_not_safe() {
     let place = Place::new().with_card();
-    for n in 0..300 {
-        place.file(&format!("card/A001/CLIPS/F{n:03}.TXT"), 100_000, n);
-    }
-    let card = place.card();
-    let go = |n| drop(std::fs::remove_file(card.join(format!("CLIPS/F{:03}.TXT", 299 - n % 300))));
-    let said = offload_while(&place, go);
-    let v = assert_not_safe(said);
-    assert!(says(&v, &["CLIPS/F"]), "{v}");
+    place.file("card/A001/CLIPS/A001C000.MOV", 30_000_000, 3);
+    let (begun, last) = (place.path("a/A001"), place.card().join("NOTES.TXT"));
+    // Once the card was listed: a listing that fails has no card to speak of.
+    let go = |_| {
+        if begun.exists() {
+            let _ = std::fs::remove_file(&last);
+        }
+    };
+    unstable(offload_while(&place, go), "NOTES.TXT");
+    assert_not_safe(place.status());
 }
 
 /// The same command as a user who is bound by file modes.

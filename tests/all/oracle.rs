@@ -57,7 +57,9 @@ impl Reference {
         let text = roll.to_str().unwrap();
         let mut out = Vec::new();
         let mut judge = |what: &str, said: Said| {
-            if said.code != 0 || said.stderr.contains("Traceback") {
+            // A bug of the reference: folder hashes are optional in a later generation, and it asks for them unasked.
+            let known = what == "verify -dh" && said.stderr.contains("no attribute 'hash_entries'");
+            if !known && (said.code != 0 || said.stderr.contains("Traceback")) {
                 out.push(format!("{what} of {text}: exit {}\n{}{}", said.code, said.stdout, said.stderr));
             }
         };
@@ -150,8 +152,7 @@ fn the_reference_finds_no_fault_where_odd_names_are_left_out() {
     // The tool cannot read such a name at all: it judges the tree without it.
     std::fs::remove_file(place.path("a/A001").join(name)).unwrap();
     let faults = reference.faults(&place.path("a/A001"));
-    let other: Vec<_> = faults.iter().filter(|f| !f.starts_with("verify -dh")).collect();
-    assert!(other.is_empty(), "{other:#?}");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]

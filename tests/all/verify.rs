@@ -274,15 +274,16 @@ fn patrol_takes_the_oldest_proof_first_and_stops_at_the_budget() {
     for path in ["b/A001/NOTES.TXT", "a/A001/NOTES.TXT"] {
         verify(&place, &[path]);
     }
-    // Both NOTES are proven last now: one file at a time, they come last.
-    let mut order = Vec::new();
-    for _ in 0..4 {
-        let short = PatrolRequest { budget: Some(Duration::from_nanos(1)), ..at_once() };
-        let report = run_patrol(&place, short);
-        assert!(report.files >= 1 && !report.complete && report.exit_code() == 0, "{report:?}");
-        order.push((report.files, report.bytes));
+    // A budget of nothing still proves one file a pass. The notes were proven last, so the clips come before them.
+    let mut sizes = Vec::new();
+    for _ in 0..5 {
+        let report = run_patrol(&place, PatrolRequest { budget: Some(Duration::from_nanos(1)), ..at_once() });
+        assert_eq!((report.files, report.complete, report.exit_code()), (1, false, 0), "{report:?}");
+        sizes.push(report.bytes);
     }
-    assert!(order.iter().all(|(files, bytes)| *bytes > 12 * files), "{order:?}");
+    assert_eq!(sizes[4], 12);
+    sizes[..4].sort();
+    assert_eq!(sizes[..4], [MIB, MIB, 3_500_000, 3_500_000]);
     let all = run_patrol(&place, at_once());
     assert_eq!((all.files, all.good, all.complete), (6, 6, true));
 }
@@ -589,4 +590,88 @@ fn a_stop_keeps_what_was_recorded() {
     let roots = catalog.all_copy_roots().unwrap();
     let rows = roots.iter().flat_map(|r| catalog.copies(r.id).unwrap());
     assert_eq!(rows.filter(|r| r.proven_at > Some(before)).count() as u64, report.good);
+}
+
+#[test]
+fn a_history_that_the_card_brought_may_grow_on_its_copies_and_must_hold() {
+    let place = Place::new().with_card();
+    // The card is itself a sealed copy of another one.
+    let other = Place::new().with_card();
+    other.offload(&["--no-media"]).expect(0);
+    let moved = std::process::Command::new("cp").arg("-a").arg(other.path("a/A001/ascmhl")).arg(place.card()).status();
+    assert!(moved.unwrap().success());
+    place.offload(&["--no-media"]).expect(0);
+    let report = verify(&place, &["A001"]);
+    assert_eq!((report.exit_code(), report.files, report.good, report.findings.len()), (0, 10, 10, 0), "{report:?}");
+    place.run(&["status", "A001"]).expect(0);
+    flip(&place.path("a/A001/ascmhl/ascmhl_chain.xml"), 300);
+    let report = verify(&place, &["A001"]);
+    assert_eq!((report.exit_code(), report.good), (11, 9), "{report:?}");
+}
+
+#[test]
+fn a_kill_in_the_middle_loses_no_more_than_the_last_second_and_a_second_runner_waits_for_nothing() {
+    use std::io::BufRead;
+    let place = offloaded();
+    place.config("[policy]\ndistinct_devices = false\n[verify]\nflash_lanes = 1\n");
+    let began = jiff::Timestamp::now();
+    let slow = ["patrol", "--due", "0s", "--rate", "2MB/s", "--progress", "json"];
+    let mut command = place.goodgate(&slow);
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let events = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut first = None;
+    for line in events.filter(|l| l.contains("\"file\"") || l.contains("\"bytes\"")) {
+        let is_file = line.contains("\"file\"");
+        match first {
+            None if is_file => {
+                first = Some(std::time::Instant::now());
+                let second = place.run(&["patrol", "--due", "0s", "--json"]).expect(0).json();
+                assert_eq!((&second["already_running"], &second["files"]), (&true.into(), &0.into()));
+            }
+            // Longer than a result may wait for its commit.
+            Some(at) if at.elapsed() > Duration::from_millis(1500) => break,
+            _ => {}
+        }
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "it ended before the kill: the test shows nothing");
+    let rows = |place: &Place| {
+        let catalog = Catalog::open(&place.catalog()).unwrap();
+        assert!(catalog.check().unwrap().is_empty());
+        let roots = catalog.all_copy_roots().unwrap();
+        roots.iter().flat_map(|r| catalog.copies(r.id).unwrap()).filter(|r| r.proven_at > Some(began)).count()
+    };
+    let kept = rows(&place);
+    assert!((1..6).contains(&kept), "{kept}");
+    let report = place.run(&["patrol", "--due", "0s", "--json"]).expect(0).json();
+    assert_eq!((&report["files"], &report["good"], &report["complete"]), (&6.into(), &6.into(), &true.into()));
+    assert_eq!(rows(&place), 6);
+}
+
+#[test]
+fn the_program_ends_with_the_code_of_the_worst_finding() {
+    let place = offloaded();
+    place.run(&["verify", "A001"]).expect(0);
+    std::fs::remove_file(place.path("b/A001/NOTES.TXT")).unwrap();
+    place.run(&["verify", "A001"]).expect(10);
+    flip(&place.path("a").join(CLIP), 2 * MIB);
+    let report = place.run(&["verify", "a", "b", "--json"]).expect(11).json();
+    assert_eq!(report["findings"][0]["blocks"], serde_json::json!([[2 * MIB, MIB]]));
+    place.run(&["patrol", "--due", "0s"]).expect(11);
+    place.run(&["verify", "b/A001"]).expect(10);
+    place.run(&["verify", "Z999"]).expect(30);
+}
+
+#[test]
+fn a_bad_sector_is_unreadable_and_names_its_blocks() {
+    let Some((volume, place)) = on_volume() else { return };
+    let clip = volume.point.join(CLIP);
+    let physical = volume.offset_of(&clip, 2 * MIB + 4096);
+    // The medium ends in the middle of the file: reads beyond fail, as they do on a bad sector.
+    std::fs::File::options().write(true).open(&volume.image).unwrap().set_len(physical).unwrap();
+    let report = verify(&place, &["vol/A001/CLIPS/A001C001.MOV"]);
+    let blocks = vec![(2 * MIB, 3_500_000 - 2 * MIB)];
+    let expected = (FindingKind::Unreadable, "vol/A001".into(), "CLIPS/A001C001.MOV".into(), blocks);
+    assert_eq!(found(&place, &report), [expected], "{report:?}");
+    assert_eq!((report.exit_code(), report.files, report.good), (12, 1, 0));
 }

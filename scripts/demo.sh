@@ -19,12 +19,14 @@ show() {
 }
 
 daemon=
+dropping=
 image=
 mounted=
 clean_up() {
     local code=$?
     trap - EXIT INT TERM
-    if [ -n "$daemon" ]; then kill "$daemon" 2>/dev/null && wait "$daemon" 2>/dev/null; fi
+    local child
+    for child in $dropping $daemon; do { kill "$child" && wait "$child"; } 2>/dev/null || true; done
     if [ -n "$mounted" ]; then root umount "$work/disk" || say "could not unmount \"$work/disk\""; fi
     exit "$code"
 }
@@ -58,7 +60,8 @@ choose_disk() {
     case $fs in ext4 | xfs | btrfs | exfat | vfat | udf) return ;; esac
     note "The folder lies on $fs, where no read-back from a device can be proven."
     if may_be_root && make_image; then
-        note "So the dump folder and the destinations go into a small ext4 image, mounted as a loop device."
+        note "So the dump folder and the destinations go into a small ext4 image, mounted as a loop device. That shows the"
+        note "way; what lies in an image is as safe as the disk (or the memory) that holds the image."
         return
     fi
     provable=
@@ -124,10 +127,11 @@ sound_card() {
 
 # As a person's file manager would: the folder appears, grows file by file, and is then left alone.
 drop() {
-    local from=$1 to=$2 file
-    mkdir -p "$to"
-    (cd "$from" && find . -type d) | while read -r file; do mkdir -p "$to/$file"; done
-    (cd "$from" && find . -type f | sort) | while read -r file; do
+    local from=$1 to=$2 file folders files
+    mapfile -t folders < <(cd "$from" && find . -type d)
+    mapfile -t files < <(cd "$from" && find . -type f | sort)
+    (mkdir -p "$to" && cd "$to" && mkdir -p "${folders[@]}")
+    for file in "${files[@]}"; do
         cp -p "$from/$file" "$to/$file"
         sleep 0.3
     done
@@ -159,7 +163,8 @@ wait_for_verdict() {
 wait_for_proxies() {
     local until=$((SECONDS + WAIT_SECS))
     while [ "$SECONDS" -lt "$until" ]; do
-        case $("$goodgate" --quiet --json find is:pending 2>/dev/null) in *'"total":0'* | *'"total": 0'*) return ;; esac
+        # "step" is null for a card whose job is done.
+        "$goodgate" --json cards 2>/dev/null | grep -q '"step": *"' || return 0
         sleep 0.5
     done
     say "the proxies are not all made after $WAIT_SECS s; going on"
@@ -221,14 +226,16 @@ note "distinct_devices = false; every verdict below names that relaxation first.
 title "2. Two sample cards, made with ffmpeg"
 camera_card "$work/cards/A001"
 sound_card "$work/cards/S001"
-(cd "$work/cards" && du -ah --apparent-size A001 S001)
+(cd "$work/cards" && find . -type f -printf '%9s bytes  %P\n' | sort -k 3)
 
 title "3. The daemon runs; both cards are dropped into the dump folder, slowly"
 "$goodgate" --progress plain daemon >"$work/daemon.log" 2>&1 &
 daemon=$!
 drop "$work/cards/A001" "$work/disk/dumps/A001" &
+dropping=$!
 drop "$work/cards/S001" "$work/disk/dumps/S001"
-wait $!
+wait "$dropping"
+dropping=
 note "Dropped. Each is taken up when nothing in it has changed for 3 seconds; then it is copied to both destinations,"
 note "every copy is read back from the disk, the dump is read a second time, a manifest is sealed."
 
@@ -240,13 +247,13 @@ title "5. What the catalog knows"
 wait_for_proxies
 show cards
 show find camera:test
-show find A001C003
+show find roll:S001
 show show A001C001
 note ""
 note "Manifests (ASC MHL):"
 find "$work/disk/raid" "$work/disk/shuttle" -path '*/ascmhl/*' -type f | sort
 note "Proxies and posters:"
-find "$work/disk" "$work" -maxdepth 7 -path '*media*' -type f | sort -u
+find "$work/media" -type f | sort
 
 title "6. One byte of one copy is flipped behind the program's back; size and time stay the same"
 show verify A001
@@ -272,6 +279,7 @@ note "SIGTERM: it ended with exit code $code. Its log: $work/daemon.log"
 [ "$code" = 0 ] || die "the daemon ended with exit $code"
 
 note ""
+[ -n "$provable" ] || note "No GOOD GATE was possible here, as said above. Name a folder on a real disk in GOODGATE_DEMO_DIR."
 note "All of it took $SECONDS s. To look around:"
 [ -z "$mounted" ] || note "  (the copies lie in the image $image, mounted at $work/disk)"
 note "  export GOODGATE_CONFIG=$GOODGATE_CONFIG PATH=\"$target/release:\$PATH\""

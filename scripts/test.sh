@@ -16,16 +16,20 @@ esac
 
 set_up test
 
-# The reference reader of ASC MHL, to which our manifests must be right. The stamp names what was installed, so another
-# version here means another environment there.
+# The reference tool for ASC MHL, which judges our manifests (tests/all/oracle.rs). The stamp names what was installed:
+# other versions here mean another environment there. The tool itself is not started, since it asks a server for updates.
 pins=(ascmhl==1.2 mhl-suite==1.3.1)
 reference() {
     local venv=$1
-    [ "$(cat "$venv/stamp" 2>/dev/null)" = "${pins[*]}" ] && "$venv/bin/ascmhl" --help >/dev/null 2>&1 && return
+    [ "$(cat "$venv/stamp" 2>/dev/null)" = "${pins[*]}" ] && [ -x "$venv/bin/ascmhl" ] && return
     say "Installing the reference tool from PyPI into \"$venv\": ${pins[*]}"
     rm -rf "$venv"
-    python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check "${pins[@]}" >&2 \
-        && "$venv/bin/ascmhl" --help >/dev/null && printf '%s' "${pins[*]}" >"$venv/stamp"
+    python3 -m venv "$venv" \
+        && "$venv/bin/pip" install -q --disable-pip-version-check "${pins[@]}" >&2 \
+        && [ -x "$venv/bin/ascmhl" ] && printf '%s' "${pins[*]}" >"$venv/stamp" && return
+    # Half an environment would look like a whole one to the tests.
+    rm -rf "$venv"
+    return 1
 }
 
 skipped=
@@ -35,7 +39,7 @@ if [ -z "${ASCMHL_VENV:-}" ]; then
     if reference "$venv"; then
         export ASCMHL_VENV=$venv
     else
-        skipped="SKIPPED: the checks against the reference tool (ascmhl). It could not be installed from PyPI."
+        skipped="SKIPPED: every check against the reference tool (ascmhl), which could not be installed from PyPI."
         say "$skipped"
     fi
 fi

@@ -187,9 +187,9 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
         IngestError::Roll("neither the folder nor the volume has a usable one; say it with --roll".into())
     })?;
     let wanted = places::wanted(station, request, &source.card, &roll)?;
-    let inside: Vec<_> = wanted.iter().filter_map(|p| inside_card(source.root.path(), p)).collect();
-    if !inside.is_empty() {
-        return Err(IngestError::Refused(inside));
+    let misplaced = misplaced(source.root.path(), &wanted);
+    if !misplaced.is_empty() {
+        return Err(IngestError::Refused(misplaced));
     }
     let mut places = Vec::new();
     for path in &wanted {
@@ -267,12 +267,30 @@ fn note_rotation(catalog: &Catalog, places: &[Place], progress: &dyn Progress) -
     Ok(())
 }
 
-/// Before a folder is made there: a destination may not lie on the card.
-fn inside_card(card: &Path, dest: &Path) -> Option<plan::Refusal> {
-    let dest = std::path::absolute(dest).ok()?;
-    let near = dest.ancestors().find_map(|p| p.canonicalize().ok())?;
-    near.starts_with(card)
-        .then(|| plan::Refusal::InsideCard { dest: dest.display().to_string(), card: card.display().to_string() })
+/// Before a folder is made there: a destination may lie neither on the card nor in another destination.
+fn misplaced(card: &Path, wanted: &[PathBuf]) -> Vec<plan::Refusal> {
+    let text = |p: &Path| p.display().to_string();
+    let ends: Vec<_> = wanted.iter().map(|p| resolved(p).unwrap_or_else(|| p.clone())).collect();
+    let mut out = Vec::new();
+    for (i, end) in ends.iter().enumerate() {
+        if end.starts_with(card) {
+            out.push(plan::Refusal::InsideCard { dest: text(&wanted[i]), card: text(card) });
+        }
+        for (j, other) in ends[..i].iter().enumerate().filter(|(_, o)| end.starts_with(o) || o.starts_with(end)) {
+            // Both there: the plan says it, beside all other refusals.
+            if !(end.is_dir() && other.is_dir()) {
+                let (first, second) = (text(&wanted[j]), text(&wanted[i]));
+                out.push(plan::Refusal::SameDestination { first, second });
+            }
+        }
+    }
+    out
+}
+
+/// Where a path leads, also when its end is still to be made.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors().find_map(|p| Some(p.canonicalize().ok()?.join(path.strip_prefix(p).ok()?)))
 }
 
 /// Card files that already have their final name in the roll's folder.

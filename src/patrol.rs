@@ -8,10 +8,9 @@ mod file;
 mod folder;
 mod pace;
 mod report;
+mod results;
 mod run;
 mod scope;
-#[cfg(test)]
-mod tests;
 
 pub use report::{Absent, CheckReport};
 
@@ -126,6 +125,16 @@ pub fn verify(
         if let Some(folder) = folder {
             pass.wait_for(folder, Next::Folder(folder, parts.clone()));
         }
+        // A path may name a file that nobody recorded, and then it is extra; but not one that never was.
+        let is_known = |part: &RelPath| rows.iter().any(|r| r.relpath.strip_prefix(part).is_some());
+        let mut unknown = parts.iter().filter(|part| !part.is_root() && !folder::is_history(part) && !is_known(part));
+        let is_there = |part: &RelPath| {
+            let folder = folder.map(|i| &pass.folders[i]);
+            folder.is_some_and(|f| f.root.stat(&f.place(part)).is_ok_and(|s| s.is_some()))
+        };
+        if let Some(part) = unknown.find(|part| !is_there(part)) {
+            return Err(PatrolError::NothingKnown(part.under(Path::new(&copy.path))));
+        }
         for row in rows.into_iter().filter(|r| is_asked(&r.relpath)) {
             match folder {
                 None if row.proven_at.is_some() => pass.add_absent(&volumes, copy.volume, row.proven_at),
@@ -143,7 +152,7 @@ pub fn verify(
     }
     pass.run(catalog, &volumes, Limits::default())?;
     pass.log(catalog, "verify")?;
-    let mut report = pass.report;
+    let mut report = CheckReport { by_name: true, ..pass.report };
     if !scope.copies.is_empty() {
         report.oldest_proof = catalog.oldest_proof()?;
     } else if let [Target::Path(path), ..] = what

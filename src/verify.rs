@@ -514,7 +514,7 @@ mod tests {
             &[1, 3],
             |device, piece: u32| (device, piece * 2),
             |lanes| {
-                let mut left = vec![(0..50).collect::<Vec<u32>>(), (50..100).collect()];
+                let mut left = [(0..50).collect::<Vec<u32>>(), (50..100).collect()];
                 let mut seen = Vec::new();
                 while seen.len() < 100 {
                     for (device, queue) in left.iter_mut().enumerate() {

@@ -1,9 +1,15 @@
 //! Everything that is tested from outside the crate: one binary, one file a subject.
 
+#[path = "all/bad_input.rs"]
+mod bad_input;
+#[path = "all/cli.rs"]
+mod cli;
 #[path = "all/code.rs"]
 mod code;
 #[path = "all/config_samples.rs"]
 mod config_samples;
+#[path = "all/daemon.rs"]
+mod daemon;
 #[path = "all/faults.rs"]
 mod faults;
 #[path = "all/floors.rs"]
@@ -12,8 +18,18 @@ mod floors;
 mod kill;
 #[path = "all/media.rs"]
 mod media;
+#[path = "all/oracle.rs"]
+mod oracle;
 #[allow(dead_code)]
 #[path = "all/place.rs"]
 mod place;
+#[path = "all/real_media.rs"]
+mod real_media;
 #[path = "all/shim.rs"]
 mod shim;
+#[path = "all/station.rs"]
+mod station;
+#[path = "all/truth.rs"]
+mod truth;
+#[path = "all/verify.rs"]
+mod verify;

@@ -236,6 +236,14 @@ impl Catalog {
         })
     }
 
+    /// The history that was sealed there is gone from the disk: a new one begins. The log keeps what was known of it.
+    pub fn forget_generations(&mut self, id: CopyRootId) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            tx.execute("DELETE FROM generation WHERE copy_root_id = ?1", [id.to_string()])?;
+            change(tx, id, "sealed = ?3", params![false])
+        })
+    }
+
     pub fn generations(&self, id: CopyRootId) -> Result<Vec<Generation>, CatalogError> {
         self.read(|c| {
             let sql = "SELECT number, manifest, c4 FROM generation WHERE copy_root_id = ?1 ORDER BY number";

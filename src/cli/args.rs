@@ -76,12 +76,23 @@ pub enum Shown {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Offload(Offload),
+    /// Watches for cards and dumps and takes each through offload by itself; ends by SIGTERM
+    #[command(after_help = "\
+What it watches and where it copies to is in the settings: [[watch]], [[destination]]. Its log goes to stderr.
+
+Exit codes: 0 stopped by a signal, 1, 2.
+
+Example:
+  goodgate daemon --config /etc/goodgate/config.toml")]
+    Daemon,
     /// What cards the catalog knows
     #[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate cards --json")]
     Cards,
     Jobs(Jobs),
     Status(Status),
     Accept(Accept),
+    Verify(Verify),
+    Patrol(Patrol),
     Log(Log),
     Find(Find),
     Show(Show),
@@ -211,6 +222,56 @@ pub struct Accept {
     /// Who accepts it and why
     #[arg(long, value_name = "TEXT")]
     pub note: String,
+}
+
+/// Reads copies again, now, past the cache, and compares them with what the catalog has of the card
+///
+/// Without a catalog row for a PATH it compares with the ASC MHL history found there. Damage is named in blocks of
+/// 1 MiB. A volume that is not mounted is absent, never missing.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 good (extra files alone are listed), 11 altered, 12 unreadable, 10 missing, 30 no or damaged history
+where only that could be compared with, 1 failed or stopped, 2.
+
+Examples:
+  goodgate verify A001
+  goodgate verify /mnt/raid/A001/CLIPS /mnt/shuttle --json")]
+pub struct Verify {
+    /// Roll names, card ids, or files and folders; without any, all copies
+    #[arg(value_name = "ROLL|PATH")]
+    pub what: Vec<PathBuf>,
+}
+
+/// Proves copies again, the oldest proof first, within a budget: for cron
+///
+/// Each result is recorded as it comes; the next pass goes on from there. A second patrol beside a running one does
+/// nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 (also when the budget ended the pass, or another patrol runs), 11 altered, 12 unreadable, 10 missing,
+20 copies older than [patrol] every (judged only without --due and --for), 30 nothing known of that roll, 1, 2.
+
+Example:
+  goodgate patrol --due 30d --for 4h --rate 200MB/s --report /var/log/goodgate.json")]
+pub struct Patrol {
+    /// Copies last proven longer ago are due; else [patrol] every, else 30d
+    #[arg(long, value_name = "AGE", value_parser = parse_duration)]
+    pub due: Option<Duration>,
+    /// The pass ends after so long; else [patrol] for
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub budget: Option<Duration>,
+    /// Bytes a second over all devices; else [patrol] rate
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub rate: Option<u64>,
+    /// Only this roll or card id
+    #[arg(long)]
+    pub roll: Option<String>,
+    /// Only this volume: its label, or where it is or was mounted
+    #[arg(long)]
+    pub volume: Option<String>,
+    /// Also writes the JSON object to a file, whole
+    #[arg(long, value_name = "FILE.json")]
+    pub report: Option<PathBuf>,
 }
 
 /// The custody log of a card: what happened to it, and when
@@ -384,6 +445,16 @@ mod tests {
     }
 
     #[test]
+    fn patrol_takes_all_its_flags() {
+        let line = "patrol --due 30d --for 4h --rate 200MB/s --roll A001 --volume RAID --report r.json";
+        let Verb::Patrol(a) = parse(line).unwrap().verb else { panic!("another verb") };
+        let hours = |n: u64| Some(Duration::from_secs(n * 3600));
+        assert_eq!((a.due, a.budget, a.rate), (hours(30 * 24), hours(4), Some(200_000_000)));
+        assert_eq!((a.roll.as_deref(), a.volume.as_deref()), (Some("A001"), Some("RAID")));
+        assert_eq!(a.report, Some("r.json".into()));
+    }
+
+    #[test]
     fn flags_for_all_verbs_stand_before_and_behind_the_verb() {
         for line in [
             "--config c.toml --catalog x.db --json --quiet --progress json cards",
@@ -404,7 +475,11 @@ mod tests {
     #[test]
     fn every_verb_of_the_contract_is_read() {
         for line in [
+            "daemon",
             "cards",
+            "verify",
+            "verify A001 /mnt/a/A001",
+            "patrol",
             "jobs",
             "jobs --all",
             "jobs retry 0198",
@@ -439,6 +514,12 @@ mod tests {
             "offload /c --hash blake3",
             "offload /c --verify half",
             "cards A001",
+            "daemon now",
+            "patrol --due 30",
+            "patrol --for soon",
+            "patrol --rate 200MB",
+            "patrol --rate 0B/s",
+            "patrol A001",
             "jobs retry",
             "jobs --all retry 0198",
             "accept A001 w",

@@ -167,7 +167,11 @@ impl Bar {
                     complain(&format!("{roll}: {step}"));
                 }
             }
-            Event::Finding(finding) => self.news(&finding.line()),
+            // Stdout has them at the end; somebody at a terminal wants to know at once.
+            Event::Finding(finding) if matches!(self.how, How::Terminal(_)) || self.out.json() => {
+                self.news(&finding.line());
+            }
+            Event::Finding(_) => {}
             Event::Note(text) => self.news(text),
             Event::Clip { name, media, note } => {
                 self.state().tally.clip();

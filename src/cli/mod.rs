@@ -11,11 +11,13 @@ mod card;
 mod cards;
 mod check;
 mod config;
+mod daemon;
 mod door;
 mod find;
 mod jobs;
 mod log;
 mod offload;
+mod patrol;
 mod print;
 mod report;
 mod show;
@@ -23,6 +25,7 @@ mod sql;
 mod status;
 mod stop;
 mod tally;
+mod verify;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -57,14 +60,19 @@ pub fn run(args: Vec<OsString>) -> u8 {
 }
 
 fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
-    start_logging(cli.global.verbose, cli.global.quiet);
+    // The log is all that a daemon says.
+    let verbose = cli.global.verbose + u8::from(matches!(cli.verb, Verb::Daemon));
+    start_logging(verbose, cli.global.quiet);
     let mut door = Door::open(cli.global, out.clone())?;
     match cli.verb {
         Verb::Offload(a) => offload::run(&mut door, a),
+        Verb::Daemon => daemon::run(door),
         Verb::Cards => cards::run(&door),
         Verb::Jobs(a) => jobs::run(&door, a),
         Verb::Status(a) => status::run(&door, a),
         Verb::Accept(a) => accept::run(&door, a),
+        Verb::Verify(a) => verify::run(&door, a),
+        Verb::Patrol(a) => patrol::run(&door, a),
         Verb::Log(a) => log::run(&door, a),
         Verb::Find(a) => find::run(&door, a),
         Verb::Show(a) => show::run(&door, a),
@@ -117,7 +125,9 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 fn guarded(work: impl FnOnce() -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        let text = format!("{}{place}", info.payload_as_str().unwrap_or("no reason given"));
+        let payload = info.payload();
+        let words = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        let text = format!("{}{place}", words.unwrap_or("no reason given"));
         tracing::error!("panic: {text}");
         // The first one is the cause; a thread that waits for it panics in turn.
         PANIC.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);

@@ -3,9 +3,10 @@
 use clap::error::{ContextKind, ContextValue};
 use goodgate::catalog::CatalogError;
 use goodgate::config::ConfigError;
-use goodgate::finding::{Finding, FindingKind};
+use goodgate::daemon::DaemonError;
 use goodgate::ingest::IngestError;
 use goodgate::offload::plan::Refusal;
+use goodgate::patrol::PatrolError;
 use serde::Serialize;
 use std::error::Error;
 use std::fmt;
@@ -40,18 +41,11 @@ impl Exit {
         }
     }
 
-    /// Extra files alone are listed and are no fault.
-    pub fn of_finding(finding: &Finding) -> Self {
-        match finding.kind {
-            FindingKind::Missing => Self::Missing,
-            FindingKind::Altered | FindingKind::Unstable => Self::Mismatch,
-            FindingKind::Unreadable => Self::Unreadable,
-            FindingKind::Extra => Self::Good,
-        }
-    }
-
-    pub fn of_findings(findings: &[Finding]) -> Self {
-        findings.iter().map(Self::of_finding).max().unwrap_or(Self::Good)
+    /// What a story says in the numbers of the contract; an unknown one is a failure.
+    pub fn of_code(code: u8) -> Self {
+        use Exit::*;
+        let all = [Good, Usage, Failed, NotSafe, History, Missing, Unreadable, Mismatch];
+        all.into_iter().find(|exit| exit.code() == code).unwrap_or(Failed)
     }
 }
 
@@ -105,8 +99,11 @@ pub fn failure(e: &anyhow::Error) -> Failure {
     let known = e.chain().find_map(|cause| {
         let ingest = cause.downcast_ref::<IngestError>().map(of_ingest);
         let catalog = || cause.downcast_ref::<CatalogError>().map(of_catalog);
-        let config = || cause.downcast_ref::<ConfigError>().map(|e| (e.hint.clone(), Exit::Usage));
-        ingest.or_else(catalog).or_else(config)
+        let again = || "correct that line, then try it: goodgate config check".to_owned();
+        let config = || cause.downcast_ref::<ConfigError>().map(|e| (e.hint.clone().or(Some(again())), Exit::Usage));
+        let patrol = || cause.downcast_ref::<PatrolError>().map(of_patrol);
+        let daemon = || cause.downcast_ref::<DaemonError>().map(of_daemon);
+        ingest.or_else(catalog).or_else(config).or_else(patrol).or_else(daemon)
     });
     let (hint, exit) = known.unwrap_or((None, Exit::Failed));
     Failure { error: causes.join(": "), hint, exit }
@@ -172,6 +169,34 @@ fn of_catalog(e: &CatalogError) -> (Option<String>, Exit) {
     (Some(hint.into()), Exit::Failed)
 }
 
+fn of_patrol(e: &PatrolError) -> (Option<String>, Exit) {
+    let hint = match e {
+        PatrolError::Catalog(e) => return of_catalog(e),
+        PatrolError::NothingKnown(_) => "goodgate cards lists rolls; a path needs a copy of ours or an ascmhl folder",
+        PatrolError::History { .. } => "copies that the catalog knows are verified without it: goodgate verify ROLL",
+        PatrolError::UnknownVolume(_) => "name its label or where it is mounted; goodgate status shows the copies",
+        PatrolError::Look { .. } => "check that the place is mounted and may be read",
+        PatrolError::Lock { .. } => "the folder of the catalog must be writable: see --catalog",
+        PatrolError::ReportName(_) => "goodgate patrol --report FILE.json",
+        PatrolError::Report { .. } => "the pass itself is recorded; name a writable place for the report",
+    };
+    let exit = match e {
+        PatrolError::UnknownVolume(_) | PatrolError::ReportName(_) => Exit::Usage,
+        _ => Exit::of_code(e.exit_code()),
+    };
+    (Some(hint.into()), exit)
+}
+
+fn of_daemon(e: &DaemonError) -> (Option<String>, Exit) {
+    let hint = match e {
+        DaemonError::Catalog(e) => return of_catalog(e),
+        DaemonError::Running { .. } => "one daemon serves a catalog: stop the other one, or name another --catalog",
+        DaemonError::Lock { .. } => "the folder of the catalog must be writable: see --catalog",
+        DaemonError::Start(_) => "see the system's limits for threads and open files",
+    };
+    (Some(hint.into()), Exit::Failed)
+}
+
 /// The parser's error as our object: its first line, and its usage or proposal as the hint.
 pub fn of_clap(e: &clap::Error) -> Failure {
     let text = e.render().to_string();
@@ -193,34 +218,20 @@ mod tests {
     use super::*;
     use anyhow::Context;
     use goodgate::config::Config;
-    use goodgate::relpath::RelPath;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     #[test]
     fn the_first_of_the_contract_wins() {
         let order = [Exit::Mismatch, Exit::Unreadable, Exit::Missing, Exit::History, Exit::NotSafe, Exit::Failed];
         assert_eq!(order.map(Exit::code), [11, 12, 10, 30, 20, 1]);
+        assert_eq!([0, 2, 99].map(Exit::of_code), [Exit::Good, Exit::Usage, Exit::Failed]);
         for (i, first) in order.iter().enumerate() {
             for later in &order[i..] {
                 assert_eq!(first.max(later), first);
             }
             assert!(*first > Exit::Good);
+            assert_eq!(Exit::of_code(first.code()), *first);
         }
-    }
-
-    #[test]
-    fn findings_become_codes_and_extra_files_are_none() {
-        let of = |kinds: &[FindingKind]| {
-            let all: Vec<_> = kinds.iter().map(|k| Finding::new(*k, Path::new("/a"), &RelPath::root(), "")).collect();
-            Exit::of_findings(&all).code()
-        };
-        use FindingKind::*;
-        assert_eq!(of(&[]), 0);
-        assert_eq!(of(&[Extra, Extra]), 0);
-        assert_eq!(of(&[Extra, Missing]), 10);
-        assert_eq!(of(&[Missing, Unreadable]), 12);
-        assert_eq!(of(&[Unreadable, Altered, Missing]), 11);
-        assert_eq!(of(&[Unstable]), 11);
     }
 
     #[test]

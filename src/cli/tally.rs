@@ -2,7 +2,7 @@
 
 use super::print::{clock, count};
 use goodgate::offload::plan::human;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// The rate is that of so long, in so many samples.
@@ -100,19 +100,33 @@ impl Tally {
         self.lanes.entry(name.to_owned()).or_default()
     }
 
-    /// A copy passes all bytes through every lane; a check passes each byte through one.
-    fn shared(&self, all: u64, lanes: usize) -> u64 {
-        if self.what == "copying" { all / (lanes.max(1) as u64) } else { all }
+    /// A copy passes all bytes through every lane: what is written will be proven, what is read is read again. A check
+    /// passes each byte through one.
+    fn ways(&self) -> usize {
+        if self.what != "copying" {
+            return 1;
+        }
+        let mut ways: BTreeSet<&str> = self.lanes.iter().filter(|(_, l)| l.bytes > 0).map(|(n, _)| &n[..]).collect();
+        let to_prove = |n: &String| n.strip_prefix("write ").map(|d| format!("prove {d}"));
+        let later: Vec<String> = self.lanes.keys().filter_map(to_prove).collect();
+        ways.extend(later.iter().map(String::as_str));
+        if self.lanes.contains_key("read card") {
+            ways.insert("re-read card");
+        }
+        ways.len().max(1)
     }
 
     fn position(&self) -> u64 {
-        let moved = self.lanes.values().filter(|l| l.bytes > 0);
-        self.shared(moved.clone().map(|l| l.bytes).sum(), moved.count())
+        self.lanes.values().map(|l| l.bytes).sum::<u64>() / self.ways() as u64
     }
 
     fn files_done(&self) -> u64 {
-        let ended = self.lanes.values().filter(|l| l.files > 0);
-        self.shared(ended.clone().map(|l| l.files).sum(), ended.count()) + self.clips
+        // Of a copy, the proving lanes say it, one for each destination.
+        let ended: u64 = self.lanes.values().map(|l| l.files).sum();
+        let proving = self.lanes.values().filter(|l| l.files > 0).count();
+        let writing = self.lanes.keys().filter(|name| name.starts_with("write ")).count();
+        let each = if self.what == "copying" { proving.max(writing).max(1) } else { 1 };
+        ended / each as u64 + self.clips
     }
 
     /// Bytes a second of late.
@@ -133,12 +147,13 @@ impl Tally {
         if self.what.is_empty() {
             return String::new();
         }
-        let mut parts = vec![format!("{} {}", self.what, self.roll).trim_end().to_owned()];
         let files = self.files_done();
-        parts.push(match self.files {
+        let files = match self.files {
             0 => count(files, "file"),
-            all => format!("{} of {}", files.min(all), count(all, "file")),
-        });
+            all => format!("{}/{}", files.min(all), count(all, "file")),
+        };
+        let what = format!("{} {}", self.what, self.roll);
+        let mut parts = vec![format!("{}: {files}", what.trim_end())];
         if self.bytes > 0 || self.furthest > 0 {
             let done = if self.bytes > 0 { self.furthest.min(self.bytes) } else { self.furthest };
             parts.push(match self.bytes {
@@ -171,28 +186,47 @@ mod tests {
         let mut tally = Tally::new(t);
         assert_eq!(tally.line(t), "");
         tally.begin("copying", "A001", 10, 100 * MIB, t);
-        for lane in ["read card", "write /a", "prove /a"] {
-            tally.moved(lane, 20 * MIB, at(4));
+        for (lane, mib) in [("read card", 30), ("write /a", 20), ("prove /a", 20), ("re-read card", 10)] {
+            tally.moved(lane, mib * MIB, at(4));
         }
         tally.busy("write /a", 3.0);
         tally.busy("read card", 1.0);
         tally.file("prove /a");
         assert_eq!(
             tally.line(at(4)),
-            "copying A001, 1 of 10 files, 20.0 MiB of 100.0 MiB, 5.0 MiB/s, 0:16 left, slowest: write /a"
+            "copying A001: 1/10 files, 20.0 MiB of 100.0 MiB, 5.0 MiB/s, 0:16 left, slowest: write /a"
         );
     }
 
     #[test]
     fn a_copy_counts_each_byte_once_and_a_check_each_lane() {
         let t = Instant::now();
-        for (what, expected) in [("copying", 6 * MIB), ("verifying", 12 * MIB)] {
+        for (what, expected) in [("copying", 6 * MIB), ("checking", 12 * MIB)] {
             let mut tally = Tally::new(t);
             tally.begin(what, "A001", 2, 20 * MIB, t);
-            tally.moved("one", 8 * MIB, t);
-            tally.moved("two", 4 * MIB, t);
+            tally.moved("prove /a", 8 * MIB, t);
+            tally.moved("prove /b", 4 * MIB, t);
             assert_eq!(tally.position(), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn a_copy_that_is_not_proven_yet_is_not_near_its_end() {
+        let t = Instant::now();
+        let mut tally = Tally::new(t);
+        tally.begin("copying", "A001", 1, 20 * MIB, t);
+        for lane in ["read card", "write /a", "write /b"] {
+            tally.moved(lane, 20 * MIB, t);
+        }
+        assert_eq!(tally.position(), 10 * MIB);
+        for lane in ["re-read card", "prove /a", "prove /b"] {
+            tally.moved(lane, 20 * MIB, t);
+        }
+        assert_eq!(tally.position(), 20 * MIB);
+        tally.file("prove /a");
+        assert_eq!(tally.files_done(), 0, "it is to be proven twice");
+        tally.file("prove /b");
+        assert_eq!(tally.files_done(), 1);
     }
 
     #[test]

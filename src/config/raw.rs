@@ -212,7 +212,10 @@ impl Source<'_> {
     fn serde_error(&self, e: &toml::de::Error) -> ConfigError {
         let span = e.span().unwrap_or(0..0);
         let message = e.message().trim().replace('\n', ", ");
-        let Some(rest) = message.strip_prefix("unknown field ") else { return self.error(span, message, None) };
+        let Some(rest) = message.strip_prefix("unknown field ") else {
+            let form = "strings stand in quotes, lists in [ ]; config/goodgate.toml shows every key";
+            return self.error(span, message, Some(form.into()));
+        };
         // serde's words: unknown field `x`, expected one of `a`, `b`
         let mut names = rest.split('`').skip(1).step_by(2);
         let unknown = names.next().unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::card::settle::{Settle, Settled};
 use crate::clip::{JobId, Listing};
 use crate::config::Watch;
 use crate::job::Hold;
+use crate::offload::plan::human;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -43,10 +44,12 @@ pub(super) struct Order {
 pub(super) enum End {
     /// There is a verdict, or a row in the catalog says when or why not.
     Answered,
-    /// Nothing in the catalog says so: try again later.
+    /// Nothing in the catalog says when: try again later.
     Again {
         hold: Option<Hold>,
         text: String,
+        /// A person has heard of it already.
+        told: bool,
     },
     Stopped,
 }
@@ -60,6 +63,8 @@ struct Watched {
     looking: bool,
     /// Looks that saw something.
     looks: u64,
+    /// The filesystem that the last of them saw.
+    device: Option<u64>,
 }
 
 /// One card below a watch.
@@ -102,7 +107,7 @@ impl Desk {
                 Watch::Dumps { path, settle, poll } => (Some(path.clone()), *settle, *poll),
                 Watch::Mounts { settle, poll, .. } => (None, *settle, *poll),
             };
-            Watched { covers, settle, poll, due: Duration::ZERO, looking: false, looks: 0 }
+            Watched { covers, settle, poll, due: Duration::ZERO, looking: false, looks: 0, device: None }
         };
         Desk { watches: watches.iter().map(watched).collect(), ..Desk::default() }
     }
@@ -138,6 +143,13 @@ impl Desk {
         w.looks += u64::from(device.is_some());
         self.note(watch, &look, &mut lines);
         let Some(device) = device else { return lines };
+        let before = self.watches[watch].device.replace(device);
+        if let Some(root) = self.watches[watch].covers.as_ref().filter(|_| before.is_some_and(|b| b != device)) {
+            lines.push(Line {
+                text: format!("\"{}\" shows another filesystem than before", root.display()),
+                warn: true,
+            });
+        }
         let there: BTreeSet<PathBuf> = look.seen.iter().map(|s| s.path.clone()).collect();
         // Another filesystem at the root hides its cards; they are not gone.
         let gone = |path: &Path, c: &Card| c.watch == watch && c.device == device && !there.contains(path);
@@ -184,7 +196,7 @@ impl Desk {
                     return None;
                 }
                 card.announced = false;
-                let (files, size) = (view.listing.files.len(), super::size(view.listing.bytes()));
+                let (files, size) = (view.listing.files.len(), human(view.listing.bytes()));
                 (was != Some(mark)).then(|| say(format!("\"{path}\" has settled: {files} files, {size}")))?
             }
             Settled::No(why) => {
@@ -249,9 +261,9 @@ impl Desk {
         self.cards.iter().find_map(|(path, card)| {
             let mark = card.settled?;
             let job = self.jobs.iter().find(|j| j.path == *path && is_runnable(j, wall)).map(|j| j.id);
-            // It is there, so the row is out of date.
-            let came_back = self.jobs.iter().any(|j| j.path == *path && j.hold == Some(Hold::CardAbsent));
-            let wanted = card.answered != Some(mark) || job.is_some() || came_back;
+            // What was away is there again, or may be: a look tells, and does no harm.
+            let may_be_back = self.jobs.iter().any(|j| j.path == *path && j.hold.is_some_and(is_absence));
+            let wanted = card.answered != Some(mark) || job.is_some() || may_be_back;
             let free = !self.running.contains_key(path) && self.memory.may_try(path, Some(mark), now);
             (wanted && free).then(|| Order { path: path.clone(), mark: Some(mark), arrived: card.arrived, job })
         })
@@ -291,7 +303,10 @@ impl Desk {
                 }
                 None
             }
-            End::Again { hold, text } => self.memory.failed(path, mark, *hold, now).then(|| (*hold, text.clone())),
+            End::Again { hold, text, told } => {
+                let is_news = self.memory.failed(path, mark, *hold, now);
+                (is_news && !told).then(|| (*hold, text.clone()))
+            }
             End::Stopped => None,
         }
     }
@@ -315,6 +330,11 @@ impl Desk {
 
 fn is_runnable(job: &Job, wall: Timestamp) -> bool {
     job.hold.is_none() && job.next_at.is_none_or(|at| at <= wall)
+}
+
+/// Holds whose cause may end without a person at this machine.
+pub(super) fn is_absence(hold: Hold) -> bool {
+    matches!(hold, Hold::CardAbsent | Hold::DestinationAbsent)
 }
 
 /// Names, sizes and times of all that a listing holds.

@@ -6,9 +6,10 @@ use crate::catalog::Catalog;
 use crate::clip::{Listing, VolumeId};
 use crate::config::Watch;
 use crate::disk::facts::Facts;
-use crate::disk::list;
+use crate::disk::list::{self, ListError};
 use crate::ingest::Station;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -95,9 +96,11 @@ impl Eye {
                     look.seen.push(Seen { path, view: Some(View { listing, open_for_writing }) });
                 }
                 Err(e) => {
-                    // Still there, as far as we know.
+                    // Still there, as far as we know. A name that went while it was listed is only a change.
                     look.seen.push(Seen { path: path.clone(), view: None });
-                    look.notes.push((path, e.to_string()));
+                    if !matches!(&e, ListError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound) {
+                        look.notes.push((path, e.to_string()));
+                    }
                 }
             }
         }

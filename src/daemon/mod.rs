@@ -125,9 +125,14 @@ async fn serve(shop: Arc<Shop>) -> std::io::Result<()> {
             break;
         }
     }
-    // The last verdicts are still to be told.
+    // The last verdicts are still to be told; not those of work that was left behind.
+    let limit = if floor.desk.running() == 0 { crate::notify::LIMIT } else { Duration::ZERO };
     drop(floor);
-    let _ = tokio::time::timeout(crate::notify::LIMIT, telling).await;
+    select! {
+        _ = tokio::time::timeout(limit, telling) => {}
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
     Ok(())
 }
 
@@ -288,25 +293,5 @@ fn say(line: &Line) {
         warn!("{}", line.text);
     } else {
         info!("{}", line.text);
-    }
-}
-
-/// `12.3 GB`.
-fn size(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let unit = units.iter().enumerate().rev().find(|(i, _)| bytes >= 1000u64.pow(*i as u32)).map_or(0, |(i, _)| i);
-    match unit {
-        0 => format!("{bytes} B"),
-        _ => format!("{:.1} {}", bytes as f64 / 1000f64.powi(unit as i32), units[unit]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_are_said_in_three_digits_or_so() {
-        assert_eq!([0, 999, 1000, 12_340_000_000].map(size), ["0 B", "999 B", "1.0 kB", "12.3 GB"]);
     }
 }

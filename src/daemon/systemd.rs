@@ -3,14 +3,16 @@
 use sd_notify::NotifyState;
 use std::time::{Duration, Instant};
 
-/// Asked for again and again while we stop; each message allows this much more.
+/// Asked for again and again while we stop: so much more, so often.
 const MORE_TIME: Duration = Duration::from_secs(30);
+const MORE_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Systemd {
     /// How often to say that the loop still turns.
     watchdog: Option<Duration>,
     said_at: Instant,
     status: String,
+    asked_at: Option<Instant>,
 }
 
 impl Systemd {
@@ -18,7 +20,7 @@ impl Systemd {
         say(&[NotifyState::Ready, NotifyState::Status(status)]);
         // Twice in each interval, so that one late turn is no death.
         let watchdog = sd_notify::watchdog_enabled().map(|interval| interval / 2);
-        Systemd { watchdog, said_at: Instant::now(), status: status.to_owned() }
+        Systemd { watchdog, said_at: Instant::now(), status: status.to_owned(), asked_at: None }
     }
 
     /// From the loop alone: a loop that hangs must fall silent.
@@ -37,7 +39,11 @@ impl Systemd {
         say(&[NotifyState::Stopping]);
     }
 
-    pub(super) fn more_time(&self) {
+    pub(super) fn more_time(&mut self) {
+        if self.asked_at.is_some_and(|at| at.elapsed() < MORE_EVERY) {
+            return;
+        }
+        self.asked_at = Some(Instant::now());
         say(&[NotifyState::ExtendTimeoutUsec(MORE_TIME.as_micros() as u32)]);
     }
 }

@@ -1,12 +1,13 @@
 //! How a job of the daemon speaks: a plain line in the log for what a person wants to know, and the notify command.
 
+use super::Shop;
 use super::tell::Teller;
 use super::work::Spot;
-use super::{Shop, size};
 use crate::catalog::{Catalog, JobRow};
 use crate::config::NotifyOn;
 use crate::finding::Finding;
 use crate::job::Hold;
+use crate::offload::plan::human;
 use crate::progress::{CannotRecord, Event, Intent, Progress};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -134,7 +135,7 @@ impl Progress for Voice<'_> {
                         ..std::mem::take(&mut *state)
                     };
                 }
-                let size = if bytes > 0 { format!(", {}", size(bytes)) } else { String::new() };
+                let size = if bytes > 0 { format!(", {}", human(bytes)) } else { String::new() };
                 info!("{roll}: {what} {files} files{size}");
                 self.show(format!("{what} {roll}"));
             }

@@ -1,7 +1,7 @@
 //! One card's work, from the settled dump to the end of its proxies, on one blocking thread.
 
 use super::Shop;
-use super::desk::{End, Job, Order};
+use super::desk::{End, Job, Order, is_absence};
 use super::tell::Teller;
 use super::voice::Voice;
 use crate::catalog::{CardRow, Catalog, CatalogError, JobRow};
@@ -10,13 +10,15 @@ use crate::config::NotifyOn;
 use crate::disk::{facts, list};
 use crate::ingest::{self, IngestError, Request, Standing};
 use crate::job::{self, Hold, Outcome};
+use crate::offload::plan::human;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Where a card lies, in the catalog's terms, and what was there when the work began.
 #[derive(Clone, Debug)]
@@ -56,11 +58,12 @@ impl Spot {
         }
     }
 
-    /// Whether what is there ends this hold without a person: the card is back as it was, or the dump has only grown.
+    /// Whether this hold may end without a person: the card is back as it was, the dump has only grown, or a
+    /// destination may be back, which ingest sees before it writes anything.
     fn ends(&self, hold: Hold, recorded: &Listing) -> bool {
         let kept = recorded.files.iter().all(|f| self.listing.file(&f.relpath) == Some(f));
         match hold {
-            Hold::CardAbsent => kept,
+            Hold::CardAbsent | Hold::DestinationAbsent => kept,
             Hold::SourceChanged => kept && !recorded.changes(&self.listing).is_empty(),
             _ => false,
         }
@@ -91,7 +94,7 @@ pub(super) fn work(shop: &Shop, tell: &Teller, order: &Order, line: &Mutex<Strin
             error!("{}: {text}", name(&order.path));
             let outcome = Outcome::Held(Hold::Panicked);
             catch_unwind(AssertUnwindSafe(|| Work::of(shop, tell, order, line).write(&outcome, text.clone())))
-                .unwrap_or(End::Again { hold: Some(Hold::Panicked), text })
+                .unwrap_or(End::Again { hold: Some(Hold::Panicked), text, told: false })
         }
     }
 }
@@ -107,19 +110,21 @@ struct Work<'a> {
     order: &'a Order,
     line: &'a Mutex<String>,
     spot: Option<Spot>,
+    /// The hold that the job had when the work began.
+    held: Cell<Option<Hold>>,
 }
 
 impl<'a> Work<'a> {
     fn of(shop: &'a Shop, tell: &'a Teller, order: &'a Order, line: &'a Mutex<String>) -> Self {
         let spot = Spot::of(&order.path, &shop.station.config.litter);
-        Work { shop, tell, order, line, spot }
+        Work { shop, tell, order, line, spot, held: Cell::new(None) }
     }
 
     fn run(&self) -> End {
         match self.take() {
             Ok(end) => end,
             Err(IngestError::Stopped) => End::Stopped,
-            Err(e @ IngestError::Busy(_)) => End::Again { hold: None, text: e.to_string() },
+            Err(e @ IngestError::Busy(_)) => End::Again { hold: None, text: e.to_string(), told: false },
             Err(e) => {
                 let text = e.to_string();
                 self.write(&e.hold().map_or(Outcome::Transient(text.clone()), Outcome::Held), text)
@@ -130,8 +135,7 @@ impl<'a> Work<'a> {
     fn take(&self) -> Result<End, IngestError> {
         let mut catalog = Catalog::open(&self.shop.catalog)?;
         let row = self.job(&catalog)?;
-        let hold = row.as_ref().and_then(|r| r.hold);
-        match (&row, hold) {
+        match (&row, row.as_ref().and_then(|r| r.hold)) {
             (None, _) if self.spot.is_some() => {
                 if let Some(standing) = ingest::known_and_safe(&self.shop.station, &mut catalog, &self.order.path)? {
                     self.answer(&standing);
@@ -140,11 +144,12 @@ impl<'a> Work<'a> {
             }
             (Some(row), Some(hold)) => {
                 let recorded = catalog.listing(row.card)?;
+                self.held.set(Some(hold));
                 if !self.spot.as_ref().is_some_and(|s| s.ends(hold, &recorded)) {
                     info!("{}: still waits ({}): {}", self.name(), hold.name(), hold.text());
-                    return Ok(End::Answered);
+                    return Ok(if is_absence(hold) { self.held_again(row) } else { End::Answered });
                 }
-                info!("{}: goes on, the cause of its hold ({}) is gone", self.name(), hold.name());
+                debug!("{}: is tried again, it waited for ({})", self.name(), hold.name());
             }
             (Some(row), None) if row.next_at.is_some_and(|at| at > Timestamp::now()) => return Ok(End::Answered),
             _ => {}
@@ -160,17 +165,23 @@ impl<'a> Work<'a> {
         let standing = done?;
         Ok(match self.job(&catalog)? {
             Some(row) if row.hold.is_some() => {
-                voice.hold(&standing.report.roll, &row);
-                // A hold that was ended by what is there and came again must not be ended again at once.
-                match hold {
-                    Some(_) => End::Again { hold: row.hold, text: row.hold_note.unwrap_or_default() },
-                    None => End::Answered,
+                if self.held.get() != row.hold {
+                    voice.hold(&standing.report.roll, &row);
                 }
+                self.held_again(&row)
             }
             Some(_) if self.shop.stop.load(Ordering::Relaxed) => End::Stopped,
-            Some(_) => End::Again { hold: None, text: "its job was left open".into() },
+            Some(_) => End::Again { hold: None, text: "its job was left open".into(), told: false },
             None => End::Answered,
         })
+    }
+
+    /// The row says that a person must help. What was held before and is again must not be tried again at once.
+    fn held_again(&self, row: &JobRow) -> End {
+        match self.held.get() {
+            Some(_) => End::Again { hold: row.hold, text: row.hold_note.clone().unwrap_or_default(), told: true },
+            None => End::Answered,
+        }
     }
 
     fn voice(&self) -> Voice<'_> {
@@ -194,7 +205,7 @@ impl<'a> Work<'a> {
 
     fn announce(&self, continues: bool) {
         let Some(spot) = &self.spot else { return };
-        let (files, size) = (spot.listing.files.len(), super::size(spot.listing.bytes()));
+        let (files, size) = (spot.listing.files.len(), human(spot.listing.bytes()));
         let text = format!("{}: {files} files, {size}", self.name());
         if continues {
             info!("{text}: continues");
@@ -237,16 +248,18 @@ impl<'a> Work<'a> {
         };
         match written() {
             Ok(Some(row)) if row.hold.is_some() => {
-                self.voice().hold(&self.name(), &row);
-                End::Answered
+                if self.held.get() != row.hold {
+                    self.voice().hold(&self.name(), &row);
+                }
+                self.held_again(&row)
             }
             Ok(Some(row)) => {
                 let when = row.next_at.map_or_else(String::new, |at| format!("; again at {at:.0}"));
                 warn!("{}: {text}{when}", self.name());
                 End::Answered
             }
-            Ok(None) => End::Again { hold, text },
-            Err(e) => End::Again { hold: Some(Hold::CannotRecord), text: format!("{text}; and {e}") },
+            Ok(None) => End::Again { hold, text, told: false },
+            Err(e) => End::Again { hold: Some(Hold::CannotRecord), text: format!("{text}; and {e}"), told: false },
         }
     }
 }

@@ -4,13 +4,14 @@ use super::places::Source;
 use super::recorder::recording;
 use super::{IngestError, Job, Planned, Request, Station};
 use crate::catalog::{Catalog, CopyRow};
-use crate::clip::{CardFile, CopyRootId, Warning};
+use crate::clip::{CopyRootId, Warning};
 use crate::config::{Config, VerifyDepth};
 use crate::copy::{CopyState, FileRecord};
 use crate::digest::HashFormat;
 use crate::disk::list;
 use crate::finding::{Finding, FindingKind};
 use crate::job::{Hold, Step};
+use crate::mhl::{self, History};
 use crate::offload::{self, Destination, OffloadError, Options, Task};
 use crate::progress::{Event, Intent, Progress};
 use crate::relpath::RelPath;
@@ -29,7 +30,7 @@ pub(super) fn copy(
     progress: &dyn Progress,
 ) -> Result<Option<(Hold, String)>, IngestError> {
     forget_old_faults(catalog, job, &p.source)?;
-    let formats = formats(&station.config, &request.formats);
+    let formats = formats(&station.config, &request.formats, &p.source);
     let reread = !request.no_source_reread && station.config.offload.verify == VerifyDepth::Full;
     let tasks = tasks(catalog, request, p, job, dests)?;
     let planned: Vec<_> = tasks
@@ -104,10 +105,16 @@ fn forget_old_faults(catalog: &mut Catalog, job: &Job, source: &Source) -> Resul
     Ok(())
 }
 
-/// The manifest's formats: XXH64, those of the config, those asked for.
-fn formats(config: &Config, asked: &[String]) -> Vec<HashFormat> {
+/// The manifest's formats: XXH64, those of the config, those asked for, and those of histories that the card brings:
+/// a history is continued in a format that it has.
+fn formats(config: &Config, asked: &[String], source: &Source) -> Vec<HashFormat> {
     let mut out = config.hash.clone();
     out.push(HashFormat::Xxh64);
+    let nested = mhl::nested_roots(&source.card.listing.folders);
+    for folder in [RelPath::root()].iter().chain(&nested) {
+        let history = source.root.sub_root(folder).ok().and_then(|root| History::read(&root).ok().flatten());
+        out.extend(history.map(|h| h.formats()).unwrap_or_default());
+    }
     out.extend(asked.iter().filter_map(|f| HashFormat::from_name(f)).filter(|f| *f != HashFormat::Blake3));
     out.sort();
     out.dedup();
@@ -126,10 +133,14 @@ fn tasks(
     for dest in dests {
         let mut done = BTreeSet::new();
         for row in catalog.copies(dest.id)? {
-            let (true, true, false) = (row.state == CopyState::Proven, row.job == job.id, request.rehash) else {
+            let chain = mhl::is_chain(&row.relpath);
+            let ours = chain || (row.job == job.id && !request.rehash);
+            if row.state != CopyState::Proven || !ours {
                 continue;
-            };
-            if standing_proof(dest, &row).is_some() {
+            }
+            // A chain is evidence of the card alone: on the copy it has grown since.
+            let grown = chain && dest.base.stat(&dest.place(&row.relpath)).ok().flatten().is_some();
+            if grown || standing_proof(dest, &row).is_some() {
                 done.insert(row.relpath);
             }
         }
@@ -172,14 +183,13 @@ pub(super) fn standing_proof(dest: &Destination, row: &CopyRow) -> Option<Verifi
 /// Temps that no intent of ours names are reported and left alone; those of a history are its next seal's.
 fn report_foreign_parts(dests: &[Destination], planned: &[(CopyRootId, RelPath, RelPath)], progress: &dyn Progress) {
     for dest in dests {
-        let Ok(listing) = list::list(&dest.folder.under(dest.base.path()), &[]) else { continue };
-        let history = RelPath::new(crate::mhl::FOLDER).unwrap_or_default();
-        let part = |f: &&CardFile| f.relpath.name().ends_with(b".goodgate-part") && f.relpath.parent() != history;
-        for file in listing.files.iter().filter(part) {
-            if !planned.iter().any(|(id, _, temp)| *id == dest.id && *temp == file.relpath) {
+        let history = RelPath::new(mhl::FOLDER).unwrap_or_default();
+        let parts = list::unfinished(&dest.folder.under(dest.base.path()));
+        for part in parts.into_iter().filter(|p| p.parent() != history) {
+            if !planned.iter().any(|(id, _, temp)| *id == dest.id && *temp == part) {
                 let text = format!(
-                    "\"{}\" in \"{}\" is an unfinished file that this job does not know; it was left alone",
-                    file.relpath, dest.name
+                    "\"{part}\" in \"{}\" is an unfinished file that this job does not know; it was left alone",
+                    dest.name
                 );
                 progress.event(Event::Note(&text));
             }

@@ -144,6 +144,7 @@ impl<'a> Room<'a> {
             }
             Ok(Probe::Ok(metadata)) => (*metadata, MediaState::Skipped, None),
             Ok(Probe::Unsupported(why)) => (ClipMetadata::default(), MediaState::Unsupported, Some(why)),
+            Ok(Probe::Dark { metadata, state, why }) => (*metadata, state, Some(why)),
             Ok(Probe::Failed(why)) => (ClipMetadata::default(), MediaState::Failed, Some(why)),
             Err(e) => return Ok(Some((MediaState::Pending, Some(e.to_string())))),
         };

@@ -64,12 +64,14 @@ pub(super) fn seal(
                 entries.extend(SealEntry::proven(&digests, &proof, SealAction::Original));
             }
         }
-        if entries.len() < listing.files.len() {
-            let missing = listing.files.len() - entries.len();
-            let why = rows.iter().filter(|r| r.state != CopyState::Proven).find_map(|r| r.note.as_deref());
-            let why = why.map(|w| format!(": {w}")).unwrap_or_default();
+        let chains = rows.iter().filter(|r| r.state == CopyState::Proven && mhl::is_chain(&r.relpath)).count();
+        entries.retain(|e| !mhl::is_chain(e.relpath()));
+        if entries.len() + chains < listing.files.len() {
+            let missing = listing.files.len() - entries.len() - chains;
+            let why =
+                rows.iter().filter(|r| r.state != CopyState::Proven).find_map(|r| r.note.clone()).unwrap_or_default();
             let note =
-                format!("\"{}\": {missing} of {} files are not proven there{why}", dest.name, listing.files.len());
+                format!("\"{}\": {missing} of {} files are not proven there: {why}", dest.name, listing.files.len());
             let hold = match rows.iter().any(|r| r.state == CopyState::Conflict) {
                 true => Hold::Conflict,
                 false => Hold::DestinationFailed,
@@ -115,38 +117,62 @@ fn seal_one(
     config: &Config,
 ) -> Result<(), String> {
     let root = dest.base.sub_root(&dest.folder).map_err(|e| e.to_string())?;
+    let mut known = catalog.generations(dest.id).map_err(|e| e.to_string())?;
     let history = match History::read(&root) {
         // A kill or a full disk between our first manifest and its chain: that seal is made again.
-        Err(HistoryFault::ChainMissing { .. }) if catalog.generations(dest.id).is_ok_and(|g| g.is_empty()) => None,
+        Err(HistoryFault::ChainMissing { .. }) if known.is_empty() => None,
         other => other.map_err(|e| e.to_string())?,
     };
-    // What an earlier generation holds is not listed again: an offload that adds no file writes none.
-    let whole = history.is_none();
-    if let Some(history) = &history {
-        entries.retain(|e| e.relpath().as_portable().is_some() && !history.records.contains_key(e.relpath()));
-        let known = catalog.generations(dest.id).map_err(|e| e.to_string())?;
+    if history.is_none() && !known.is_empty() {
+        for old in std::mem::take(&mut known) {
+            let text = format!(
+                "\"{}\": the history is gone, a new one begins; it held {} with {}",
+                dest.name,
+                old.manifest,
+                old.c4.text()
+            );
+            catalog.log(job.card, Some(job.id), &text, Timestamp::now()).map_err(|e| e.to_string())?;
+        }
+        catalog.forget_generations(dest.id).map_err(|e| e.to_string())?;
+    }
+    // The first seal lists every file, also onto a history that the card brought. Later ones list what is new: an
+    // offload that adds no file writes no generation.
+    let whole = known.is_empty();
+    if let Some(history) = history.filter(|_| !whole) {
+        let never = |p: &RelPath| p.as_portable().is_none() || history.ignores(p, false) || is_manifest(p);
+        entries.retain(|e| !never(e.relpath()) && !history.records.contains_key(e.relpath()));
         for generation in history.generations.iter().filter(|g| !known.contains(g)) {
+            lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
             catalog.add_generation(dest.id, generation, Timestamp::now()).map_err(|e| e.to_string())?;
         }
     }
-    if whole || !entries.is_empty() {
-        let request = SealRequest {
-            root: &root,
-            entries: &entries,
-            folders: &listing.folders,
-            process: Process::Transfer,
-            whole,
-            creator,
-            ignore: &config.mhl.ignore,
-            started_at: job.started_at,
-        };
-        let generation = mhl::seal(&request).map_err(|e| e.to_string())?;
-        lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
-        catalog.add_generation(dest.id, &generation, Timestamp::now()).map_err(|e| e.to_string())?;
-    } else if let Some(last) = history.and_then(|h| h.generations.last().cloned()) {
-        lay_evidence(catalog, job, dest, last.number).map_err(|e| e.to_string())?;
-    }
-    Ok(())
+    let generation = match whole || !entries.is_empty() {
+        true => {
+            let request = SealRequest {
+                root: &root,
+                entries: &entries,
+                folders: &listing.folders,
+                process: Process::Transfer,
+                whole,
+                creator,
+                ignore: &config.mhl.ignore,
+                started_at: job.started_at,
+            };
+            mhl::seal(&request).map_err(|e| e.to_string())?
+        }
+        // Sealed already: say so again, should an addition have been found sealed by an earlier run.
+        false => match known.into_iter().next_back() {
+            Some(last) => last,
+            None => return Ok(()),
+        },
+    };
+    lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
+    catalog.add_generation(dest.id, &generation, Timestamp::now()).map_err(|e| e.to_string())
+}
+
+/// Part of a history that the card brought: no manifest lists it.
+fn is_manifest(relpath: &RelPath) -> bool {
+    relpath.parent().segments().any(|s| s == mhl::FOLDER.as_bytes())
 }
 
 /// Our own record beside the manifest: BLAKE3 and block digests, from which the catalog could be rebuilt.

@@ -81,6 +81,8 @@ pub fn standing(station: &Station, catalog: &mut Catalog, card: CardId) -> Resul
     }
     let mut e: Evidence = catalog.evidence(card)?;
     e.card.presence = card_presence;
+    let fs_type = catalog.volume_row(row.volume)?.fs_type;
+    e.card.only_cached = (facts::read_back_class(&fs_type) == ReadBack::Cache).then_some(fs_type);
     for root in &mut e.copy_roots {
         if let Some(i) = roots.iter().position(|r| r.id == root.id) {
             root.presence = seen[i].0.clone();
@@ -208,6 +210,8 @@ fn differences(catalog: &Catalog, root: &CopyRootRow, path: &Path) -> Result<Vec
     for row in catalog.copies(root.id)?.into_iter().filter(|r| r.state == CopyState::Proven) {
         let why = match folder.stat(&row.relpath) {
             Ok(Some(s)) if !s.is_file => "is no longer a file",
+            // It is continued on the copy; its manifests hold it to account.
+            Ok(Some(_)) if crate::mhl::is_chain(&row.relpath) => continue,
             Ok(Some(s)) if Some(s.size_bytes) != row.size_bytes => "has another size than when it was proven",
             Ok(Some(s)) if Some(s.mtime_ns) != row.mtime_ns => "was written to after it was proven",
             Ok(Some(_)) => continue,

@@ -115,7 +115,8 @@ fn read_at_most(from: impl Read, limit: usize) -> (Vec<u8>, bool) {
 /// The start of a stream that is read to its end, so that a chatty child never blocks.
 fn head(mut from: impl Read) -> Vec<u8> {
     let (kept, _) = read_at_most(&mut from, LOG_BYTES);
-    let _ = io::copy(&mut from, &mut io::sink());
+    let mut rest = [0; 4096];
+    while from.read(&mut rest).is_ok_and(|n| n > 0) {}
     kept
 }
 

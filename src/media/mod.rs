@@ -7,7 +7,7 @@ mod child;
 mod describe;
 pub mod protocol;
 
-use crate::clip::ClipMetadata;
+use crate::clip::{ClipMetadata, MediaState};
 use crate::timecode::Timecode;
 use protocol::{Body, Kind, Outcome, Request};
 use std::fs::File;
@@ -125,6 +125,12 @@ pub enum Probe {
     Ok(Box<ClipMetadata>),
     Unsupported(String),
     Failed(String),
+    /// Its container is known and no picture or sound comes out of it: `state` is `Unsupported` or `Failed`.
+    Dark {
+        metadata: Box<ClipMetadata>,
+        state: MediaState,
+        why: String,
+    },
 }
 
 /// Reads the metadata of an open clip. However the child ends, that is an answer about the clip.
@@ -147,7 +153,8 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
     };
     if !main.has_decoder {
         let name = if main.fourcc.is_empty() { &main.codec } else { &main.fourcc };
-        return Ok(Probe::Unsupported(format!("no decoder for \"{name}\" in this libav")));
+        let why = format!("no decoder for \"{name}\" in this libav");
+        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why });
     }
     if main.kind == Kind::Video && (main.width <= 0 || main.height <= 0) {
         let (container, codec) = (&facts.format, &main.codec);
@@ -155,7 +162,8 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
         return Ok(Probe::Unsupported(with_log(reason, &log)));
     }
     if !main.readable {
-        return Ok(Probe::Failed("no frames: the file ends before its first one".into()));
+        let why = "no frames: the file ends before its first one".to_owned();
+        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Failed, why });
     }
     Ok(Probe::Ok(Box::new(describe::describe(facts))))
 }

@@ -20,6 +20,12 @@ pub use seal::{MhlError, SealRequest, seal};
 /// The folder of a history, directly inside what it describes.
 pub const FOLDER: &str = "ascmhl";
 
+/// Whether a path is the chain of some history: the one file of a card that its copies may grow, when the history is
+/// continued there.
+pub fn is_chain(relpath: &crate::relpath::RelPath) -> bool {
+    relpath.name() == b"ascmhl_chain.xml" && relpath.parent().name() == FOLDER.as_bytes()
+}
+
 /// What the files went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Process {

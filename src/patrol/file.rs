@@ -3,9 +3,11 @@
 use super::folder::{Folder, quickest};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clip::CardId;
-use crate::copy::CopyState;
+use crate::copy::{CopyState, ReadBack};
 use crate::digest::{BlockDigests, Digest, HashFormat};
+use crate::disk::facts::read_back_class;
 use crate::finding::{Finding, FindingKind};
+use crate::mhl;
 use crate::progress::Progress;
 use crate::relpath::RelPath;
 use crate::verify::{self, Checked, Expected, VerifiedFile};
@@ -39,6 +41,8 @@ enum Want {
 pub(super) enum Seen {
     Good(VerifiedFile),
     Bad(Finding),
+    /// A chain that the card brought: no longer the card's bytes, and a history that holds.
+    Grown(ReadBack),
     /// Never proven, and not there.
     NotThere,
     /// Not there, or not readable, because its volume left.
@@ -80,6 +84,14 @@ impl FileTask {
         Ok(Some(FileTask { todo, want, was_proven, damaged_row }))
     }
 
+    /// Of the card's file, in bytes.
+    pub fn recorded_size(&self) -> Option<u64> {
+        match self.want {
+            Want::Recorded { size_bytes, .. } => Some(size_bytes),
+            Want::History => None,
+        }
+    }
+
     /// Compared with the catalog's own record of the card, so that a good result is a proof.
     pub fn is_recorded(&self) -> bool {
         matches!(self.want, Want::Recorded { .. })
@@ -115,6 +127,13 @@ impl FileTask {
             Checked::Good(file) => Seen::Good(file),
             Checked::Stopped => Seen::Stopped,
             Checked::Bad(finding) => match finding.kind {
+                FindingKind::Altered if self.is_recorded() && mhl::is_chain(relpath) => {
+                    let at = relpath.parent().parent();
+                    match folder.history_at(&at) {
+                        Ok(Some(_)) => Seen::Grown(read_back_class(&folder.facts.mount.fs_type)),
+                        _ => Seen::Bad(finding),
+                    }
+                }
                 FindingKind::Missing | FindingKind::Unreadable if folder.is_gone() => Seen::Gone,
                 _ => Seen::Bad(finding),
             },

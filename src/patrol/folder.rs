@@ -86,7 +86,12 @@ impl Folder {
     }
 
     pub fn read_history(&self) -> Result<Option<History>, HistoryFault> {
-        let Ok(root) = self.root.sub_root(&self.base) else { return Ok(None) };
+        self.history_at(&RelPath::root())
+    }
+
+    /// A history at or below the folder, read past the cache.
+    pub fn history_at(&self, at: &RelPath) -> Result<Option<History>, HistoryFault> {
+        let Ok(root) = self.root.sub_root(&self.place(at)) else { return Ok(None) };
         let folder = RelPath::new(mhl::FOLDER).unwrap_or_default();
         for name in root.names(&folder).unwrap_or_default() {
             // Opening it drops its pages, so that what follows is read from the medium.
@@ -146,7 +151,11 @@ impl Folder {
                 let _ = self.history.set(Some(history));
                 lost.map(|note| self.finding(FindingKind::Altered, &chain, note))
             }
-            Err(fault) => Some(self.history_finding(&fault)),
+            // What the card brought is checked as its file.
+            Err(fault) => match self.history_finding(&fault) {
+                finding if task.known.contains(&finding.relpath) => return,
+                finding => Some(finding),
+            },
         };
         match fault {
             Some(finding) if seen.findings.iter().any(|f| f.relpath == finding.relpath) => {}
@@ -212,6 +221,11 @@ impl Folder {
 
 fn note_of(note: String) -> String {
     if note.is_empty() { "its bytes do not fit the digest that was recorded when it was sealed".into() } else { note }
+}
+
+/// At or below the folder of a roll's own history.
+pub(super) fn is_history(relpath: &RelPath) -> bool {
+    relpath.segments().next() == Some(mhl::FOLDER.as_bytes())
 }
 
 fn chain_path() -> RelPath {

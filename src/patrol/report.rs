@@ -27,6 +27,9 @@ pub struct CheckReport {
     pub coverage_lost: bool,
     /// Copies that no offload ever proved, and that are not there: an offload is missing, not a file.
     pub never_proven: u64,
+    /// A person named what to check, and waits for an answer.
+    #[serde(skip)]
+    pub by_name: bool,
     /// Another patrol of this catalog is at work: nothing was done.
     pub already_running: bool,
 }
@@ -43,7 +46,8 @@ pub struct Absent {
 }
 
 impl CheckReport {
-    /// By cli.md: the first of 11, 12, 10, 20 that applies. Extra files alone are no error.
+    /// By cli.md: the first of 11, 12, 10, 20 that applies. Extra files alone are no error, nor is a volume that is not
+    /// mounted; but when a person named copies and not one could be read, that is no good news: 1.
     pub fn exit_code(&self) -> u8 {
         let has = |kind| self.findings.iter().any(|f| f.kind == kind);
         match () {
@@ -51,6 +55,7 @@ impl CheckReport {
             () if has(FindingKind::Unreadable) => 12,
             () if has(FindingKind::Missing) => 10,
             () if self.coverage_lost => 20,
+            () if self.by_name && self.files == 0 && !self.absent.is_empty() => 1,
             () => 0,
         }
     }

@@ -1,16 +1,15 @@
 //! One pass over many files: devices in parallel, each in its own order; one thread gives, takes and records.
 
 use super::file::{FileTask, Seen, Todo};
-use super::folder::{Folder, FolderSeen, FolderTask};
+use super::folder::{Folder, FolderSeen, FolderTask, is_history};
 use super::pace::Pace;
 use super::report::{Absent, CheckReport};
 use super::{PatrolError, scope::Volumes};
-use crate::catalog::{self, Catalog, CatalogError, Mark, Proof};
+use crate::catalog::{Catalog, CatalogError, Mark};
 use crate::clip::{CardId, VolumeId};
 use crate::config::{Config, DeviceKind as Rule};
 use crate::disk::facts::{DeviceKind, Facts};
 use crate::disk::lock::{self, Lock};
-use crate::finding::{Finding, FindingKind};
 use crate::ingest::{Station, device_lock_name};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
@@ -33,7 +32,7 @@ enum Task {
 
 enum Done {
     File(Box<FileTask>, Seen),
-    Folder(usize, FolderSeen),
+    Folder(usize, Box<FolderTask>, FolderSeen),
 }
 
 /// What waits for a device.
@@ -43,10 +42,10 @@ pub(super) enum Next {
     Folder(usize, Vec<RelPath>),
 }
 
-struct Device {
+pub(super) struct Device {
     lock_name: String,
     threads: usize,
-    waiting: VecDeque<Next>,
+    pub(super) waiting: VecDeque<Next>,
     lock: Option<Lock>,
     looked: Option<Instant>,
     was_told: bool,
@@ -62,17 +61,17 @@ pub(super) struct Limits {
 /// All that a pass works on.
 pub(super) struct Pass<'a> {
     station: &'a Station,
-    progress: &'a dyn Progress,
+    pub(super) progress: &'a dyn Progress,
     pub folders: Vec<Folder>,
-    devices: Vec<Device>,
+    pub(super) devices: Vec<Device>,
     pub report: CheckReport,
-    absent: BTreeMap<VolumeId, Absent>,
-    marks: Vec<Mark>,
-    oldest_mark: Option<Instant>,
-    clips: HashMap<CardId, HashMap<RelPath, String>>,
+    pub(super) absent: BTreeMap<VolumeId, Absent>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) oldest_mark: Option<Instant>,
+    pub(super) clips: HashMap<CardId, HashMap<RelPath, String>>,
     /// Good and bad copies a card, for its log.
-    cards: BTreeMap<CardId, (u64, u64)>,
-    cut_short: bool,
+    pub(super) cards: BTreeMap<CardId, (u64, u64)>,
+    pub(super) cut_short: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -136,9 +135,15 @@ impl<'a> Pass<'a> {
         let work = |device: usize, task: Task| match task {
             Task::File(task) => {
                 let seen = task.look(&folders[task.todo.folder], &pace.lane(device));
+                if !matches!(seen, Seen::Stopped) {
+                    pace.finished_one(device);
+                }
                 Done::File(task, seen)
             }
-            Task::Folder(i, task) => Done::Folder(i, folders[i].check(&task, &pace.lane(device))),
+            Task::Folder(i, task) => {
+                let seen = folders[i].check(&task, &pace.lane(device));
+                Done::Folder(i, task, seen)
+            }
         };
         let driven = with_lanes(&threads, work, |lanes| {
             let driven = self.drive(catalog, volumes, &folders, &pace, lanes);
@@ -177,13 +182,13 @@ impl<'a> Pass<'a> {
             }
             if let Some((device, done)) = lanes.take(LOOK) {
                 match done {
-                    Done::File(task, seen) => {
-                        if !matches!(seen, Seen::Stopped) {
-                            pace.finished_one(device);
+                    Done::File(task, seen) => self.file_done(catalog, volumes, folders, device, *task, seen)?,
+                    Done::Folder(i, task, seen) if seen.stopped => {
+                        if !self.progress.stop_asked() {
+                            self.devices[device].waiting.push_front(Next::Folder(i, task.parts));
                         }
-                        self.file_done(catalog, volumes, folders, device, *task, seen)?;
                     }
-                    Done::Folder(folder, seen) => self.folder_done(catalog, folders, device, folder, seen)?,
+                    Done::Folder(i, _, seen) => self.folder_done(catalog, &folders[i], seen)?,
                 }
             }
             let is_due = self.oldest_mark.is_some_and(|at| at.elapsed() >= BATCH_AGE);
@@ -280,197 +285,9 @@ impl<'a> Pass<'a> {
             task.known.insert(row.relpath);
         }
         task.generations = catalog.generations(root.id)?;
-        task.with_history = parts.iter().any(RelPath::is_root);
+        task.with_history = parts.iter().any(|part| part.is_root() || is_history(part));
         task.parts = parts;
         Ok(task)
-    }
-
-    fn file_done(
-        &mut self,
-        catalog: &Catalog,
-        volumes: &Volumes,
-        folders: &[Folder],
-        device: usize,
-        task: FileTask,
-        seen: Seen,
-    ) -> Result<(), PatrolError> {
-        let folder = &folders[task.todo.folder];
-        let relpath = &task.todo.relpath;
-        match seen {
-            Seen::Stopped if self.progress.stop_asked() => self.cut_short = true,
-            // It gave way; or the budget is over, and then it is dropped with the rest.
-            Seen::Stopped => self.devices[device].waiting.push_front(Next::File(task.todo)),
-            Seen::Gone => self.volume_left(volumes, folders, device, task.todo),
-            Seen::NotThere => self.report.never_proven += 1,
-            Seen::Good(file) => {
-                self.report.files += 1;
-                self.report.bytes += file.stat().size_bytes;
-                self.progress.event(Event::FileDone { relpath, lane: &folder.lane });
-                let proof = Proof {
-                    size_bytes: file.stat().size_bytes,
-                    mtime_ns: file.stat().mtime_ns,
-                    read_back: file.read_back(),
-                };
-                if task.is_recorded() {
-                    self.mark(folder, relpath, file.at(), catalog::Seen::Good(proof));
-                }
-                let Some(what) = task.damaged_row else {
-                    self.report.good += 1;
-                    self.count(folder, true);
-                    return Ok(());
-                };
-                let against = if task.is_recorded() { "its digest" } else { "the history beside it" };
-                let finding = folder.finding(FindingKind::Altered, relpath, format!("{what}; the file fits {against}"));
-                let finding = self.told(catalog, folder, finding)?;
-                // A proof heals the copy's own row; what the catalog lost of the card's file is still lost.
-                if !what.ends_with("was damaged") {
-                    self.mark(folder, relpath, file.at(), catalog::Seen::Note(finding));
-                }
-            }
-            Seen::Bad(mut finding) => {
-                self.report.files += 1;
-                if finding.kind != FindingKind::Missing {
-                    self.report.bytes += task.todo.size_bytes;
-                }
-                if let Some(what) = task.damaged_row {
-                    let gap = if finding.note.is_empty() { "" } else { "; " };
-                    finding.note = format!("{what}; the file does not fit either{gap}{}", finding.note);
-                }
-                if !task.was_proven {
-                    finding.note = format!("it was never proven here: other bytes have its name ({})", finding.note);
-                }
-                let finding = self.told(catalog, folder, finding)?;
-                // A conflict stays a conflict.
-                if task.was_proven {
-                    self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Bad(finding));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn folder_done(
-        &mut self,
-        catalog: &Catalog,
-        folders: &[Folder],
-        device: usize,
-        number: usize,
-        seen: FolderSeen,
-    ) -> Result<(), PatrolError> {
-        let folder = &folders[number];
-        if seen.gone {
-            // Its files will say so, one by one.
-            return Ok(());
-        }
-        if seen.stopped {
-            if !self.progress.stop_asked() {
-                self.devices[device].waiting.push_front(Next::Folder(number, vec![RelPath::root()]));
-            }
-            return Ok(());
-        }
-        let now = Timestamp::now();
-        for finding in seen.findings {
-            let (relpath, is_extra) = (finding.relpath.clone(), finding.kind == FindingKind::Extra);
-            let finding = self.told(catalog, folder, finding)?;
-            // Extra bytes harm nothing: they are listed, not held against the card.
-            if !is_extra {
-                self.mark(folder, &relpath, now, catalog::Seen::Note(finding));
-            }
-        }
-        let Some(root) = &folder.copy else { return Ok(()) };
-        let open = catalog.open_findings(root.card)?;
-        for relpath in seen.good.iter().filter(|p| open.iter().any(|f| f.relpath == **p)) {
-            self.mark(folder, relpath, now, catalog::Seen::Clear);
-        }
-        Ok(())
-    }
-
-    /// The volume is not there any more: nothing of it is missing, all of it is absent.
-    fn volume_left(&mut self, volumes: &Volumes, folders: &[Folder], device: usize, todo: Todo) {
-        let key = folders[todo.folder].facts.volume_key.clone();
-        let name = folders[todo.folder].root.path().display().to_string();
-        self.progress.event(Event::Note(&format!("\"{name}\" was unmounted or unplugged during the check")));
-        let mut left = vec![todo];
-        let waiting = std::mem::take(&mut self.devices[device].waiting);
-        for next in waiting {
-            match next {
-                Next::File(todo) if folders[todo.folder].facts.volume_key == key => left.push(todo),
-                Next::Folder(i, _) if folders[i].facts.volume_key == key => {}
-                other => self.devices[device].waiting.push_back(other),
-            }
-        }
-        for todo in left {
-            match &folders[todo.folder].copy {
-                Some(root) => self.add_absent(volumes, root.volume, todo.proven_at),
-                None => self.cut_short = true,
-            }
-        }
-    }
-
-    /// Adds what the catalog knows of the file, shows it and lists it.
-    fn told(&mut self, catalog: &Catalog, folder: &Folder, mut finding: Finding) -> Result<Finding, PatrolError> {
-        if let Some(root) = &folder.copy {
-            if !self.clips.contains_key(&root.card) {
-                let mut of_file = HashMap::new();
-                for clip in catalog.clips(root.card)? {
-                    of_file.extend(clip.files.into_iter().map(|(path, _)| (path, clip.id.to_string())));
-                }
-                self.clips.insert(root.card, of_file);
-            }
-            finding.clip = self.clips[&root.card].get(&finding.relpath).cloned();
-        }
-        if finding.kind != FindingKind::Extra {
-            self.count(folder, false);
-        }
-        self.progress.event(Event::Finding(&finding));
-        self.report.findings.push(finding.clone());
-        Ok(finding)
-    }
-
-    fn count(&mut self, folder: &Folder, good: bool) {
-        let Some(root) = &folder.copy else { return };
-        let counts = self.cards.entry(root.card).or_default();
-        if good { counts.0 += 1 } else { counts.1 += 1 }
-    }
-
-    fn mark(&mut self, folder: &Folder, relpath: &RelPath, at: Timestamp, seen: catalog::Seen) {
-        let Some(root) = &folder.copy else { return };
-        self.oldest_mark.get_or_insert_with(Instant::now);
-        self.marks.push(Mark { root: root.id, relpath: relpath.clone(), at, seen });
-    }
-
-    fn record(&mut self, catalog: &mut Catalog) -> Result<(), PatrolError> {
-        self.oldest_mark = None;
-        let marks = std::mem::take(&mut self.marks);
-        if marks.is_empty() {
-            return Ok(());
-        }
-        match catalog.mark(&marks) {
-            Err(CatalogError::Refused { .. } | CatalogError::Unknown { .. }) => {}
-            other => return Ok(other?),
-        }
-        // Another process changed a row while its file was read: the rest of the batch holds.
-        for mark in marks {
-            match catalog.mark(std::slice::from_ref(&mark)) {
-                Err(e @ (CatalogError::Refused { .. } | CatalogError::Unknown { .. })) => {
-                    self.progress.event(Event::Note(&format!("\"{}\" was read, not recorded: {e}", mark.relpath)));
-                }
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
-    /// A line for each card in its log.
-    pub fn log(&self, catalog: &mut Catalog, what: &str) -> Result<(), PatrolError> {
-        for (card, (good, bad)) in &self.cards {
-            let text = match bad {
-                0 => format!("{what}: {good} copies read again, all good"),
-                bad => format!("{what}: {good} copies read again and good, {bad} findings"),
-            };
-            catalog.log(*card, None, &text, Timestamp::now())?;
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The child on real clips: made with the ffmpeg program, damaged, hostile, and from cameras.
 
-use goodgate::clip::ClipMetadata;
+use goodgate::clip::{ClipMetadata, MediaState};
 use goodgate::media::{Derivation, DeriveRequest, Derived, Limits, Probe, Tool, derive, probe};
 use goodgate::timecode::{FrameRate, Timecode};
 use std::fs::File;
@@ -231,7 +231,11 @@ fn a_clip_that_ends_early_gives_what_it_has() {
     let bytes = std::fs::read(&mp4).unwrap();
     let mdat = bytes.windows(4).position(|w| w == b"mdat").unwrap() as u64;
     file.set_len(mdat + 4).unwrap();
-    assert!(matches!(ask(&mp4), Probe::Failed(why) if why.starts_with("no frames")), "{:?}", ask(&mp4));
+    assert!(
+        matches!(ask(&mp4), Probe::Dark { why, state: MediaState::Failed, .. } if why.starts_with("no frames")),
+        "{:?}",
+        ask(&mp4)
+    );
 }
 
 #[test]
@@ -253,7 +257,8 @@ fn a_codec_nobody_here_decodes_is_unsupported() {
     let at = bytes.windows(4).rposition(|w| w == b"apco").unwrap();
     bytes[at..at + 4].copy_from_slice(b"braw");
     std::fs::write(&mov, bytes).unwrap();
-    assert_eq!(ask(&mov), Probe::Unsupported("no decoder for \"braw\" in this libav".into()));
+    let Probe::Dark { state, why, .. } = ask(&mov) else { panic!("{:?}", ask(&mov)) };
+    assert_eq!((state, why.as_str()), (MediaState::Unsupported, "no decoder for \"braw\" in this libav"));
     let d = make(&mov, dir.path(), None);
     assert!(matches!(d.web, Some(Derivation::Unsupported(_))) && matches!(d.poster, Some(Derivation::Unsupported(_))));
 }

@@ -111,6 +111,11 @@ impl Place {
         self.run(&[&["offload", "card/A001", "--to", "a", "--to", "b", "--json"], more].concat())
     }
 
+    /// `status A001 --json`.
+    pub fn status(&self) -> Said {
+        self.run(&["status", "A001", "--json"])
+    }
+
     pub fn catalog(&self) -> PathBuf {
         self.path("state/goodgate/catalog.db")
     }
@@ -140,6 +145,43 @@ impl Place {
     }
 }
 
+/// One entry of a tree as the disk has it: equal stamps mean that nobody wrote there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    pub path: PathBuf,
+    pub ino: u64,
+    pub size: u64,
+    pub mtime: (i64, i64),
+    pub ctime: (i64, i64),
+    pub blake3: Option<[u8; 32]>,
+}
+
+/// The stamps of everything below a folder, specials too; regular files with a hash of their bytes.
+pub fn stamps(root: &Path) -> Vec<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let mut out = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let m = path.symlink_metadata().unwrap();
+            out.push(Stamp {
+                path: path.strip_prefix(root).unwrap().to_path_buf(),
+                ino: m.ino(),
+                size: m.len(),
+                mtime: (m.mtime(), m.mtime_nsec()),
+                ctime: (m.ctime(), m.ctime_nsec()),
+                blake3: m.is_file().then(|| blake3::hash(&std::fs::read(&path).unwrap()).into()),
+            });
+            if m.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
 /// Bytes that differ from block to block and from seed to seed.
 pub fn pattern(len: usize, seed: u32) -> Vec<u8> {
     let mut x = seed.wrapping_mul(0x9e37_79b9) | 1;
@@ -162,6 +204,64 @@ pub fn flip(path: &Path, offset: u64) {
     file.write_all_at(&[byte[0] ^ 0x40], offset).unwrap();
     file.set_modified(before).unwrap();
     file.sync_all().unwrap();
+}
+
+/// Runs a command that must not hang.
+#[track_caller]
+pub fn within(secs: u64, mut command: Command) -> Said {
+    use std::process::Stdio;
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let hung = wait.recv_timeout(std::time::Duration::from_secs(secs)).is_err();
+        if hung {
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+        }
+        hung
+    });
+    let out = child.wait_with_output().unwrap();
+    let _ = done.send(());
+    assert!(!watch.join().unwrap(), "it hung for {secs} s: {}", String::from_utf8_lossy(&out.stderr));
+    out.into()
+}
+
+/// An ext4 image, mounted while this lives. Its root counts as a removable card. Root's work: others skip.
+pub struct Image {
+    dir: tempfile::TempDir,
+}
+
+impl Image {
+    pub fn new(mib: u64, mkfs: &[&str]) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: only root may mount an image");
+            return None;
+        }
+        let dir = tempfile::Builder::new().prefix("image-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let (file, mount) = (dir.path().join("image"), dir.path().join("mount"));
+        std::fs::File::create(&file).unwrap().set_len(mib << 20).unwrap();
+        std::fs::create_dir(&mount).unwrap();
+        let run = |program: &str, args: &[&str]| {
+            let out = Command::new(program).args(args).output().unwrap();
+            assert!(out.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        };
+        let (file, mount) = (file.to_str().unwrap(), mount.to_str().unwrap());
+        run("mkfs.ext4", &[&["-q", "-F", "-m", "0"], mkfs, &[file]].concat());
+        run("mount", &["-o", "loop", file, mount]);
+        let _ = std::fs::remove_dir(Path::new(mount).join("lost+found"));
+        Some(Image { dir })
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("mount")
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // Lazily: a test that failed may leave a reader behind, and the folder must go all the same.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
 }
 
 /// The folder of real recordings; tests that need it say so and pass without it.

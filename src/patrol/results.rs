@@ -1,0 +1,207 @@
+//! What the lanes saw, into the report and the catalog.
+
+use super::file::{FileTask, Seen, Todo};
+use super::folder::{Folder, FolderSeen};
+use super::run::{Next, Pass};
+use super::{PatrolError, scope::Volumes};
+use crate::catalog::{self, Catalog, CatalogError, Mark, Proof};
+use crate::finding::{Finding, FindingKind};
+use crate::progress::Event;
+use crate::relpath::RelPath;
+use jiff::Timestamp;
+use std::collections::hash_map::Entry;
+use std::time::Instant;
+
+impl Pass<'_> {
+    pub(super) fn file_done(
+        &mut self,
+        catalog: &Catalog,
+        volumes: &Volumes,
+        folders: &[Folder],
+        device: usize,
+        task: FileTask,
+        seen: Seen,
+    ) -> Result<(), PatrolError> {
+        let folder = &folders[task.todo.folder];
+        let relpath = &task.todo.relpath;
+        match seen {
+            Seen::Stopped if self.progress.stop_asked() => self.cut_short = true,
+            // It gave way; or the budget is over, and then it is dropped with the rest.
+            Seen::Stopped => self.devices[device].waiting.push_front(Next::File(task.todo)),
+            Seen::Gone => self.volume_left(volumes, folders, device, task.todo),
+            Seen::NotThere => self.report.never_proven += 1,
+            Seen::Grown(read_back) => {
+                self.report.files += 1;
+                self.report.good += 1;
+                self.count(folder, true);
+                // The row speaks of what the card brought; what came after, the manifests hold to account.
+                if let Some(size_bytes) = task.recorded_size() {
+                    self.report.bytes += size_bytes;
+                    let proof = Proof { size_bytes, mtime_ns: 0, read_back };
+                    self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Good(proof));
+                }
+            }
+            Seen::Good(file) => {
+                self.report.files += 1;
+                self.report.bytes += file.stat().size_bytes;
+                self.progress.event(Event::FileDone { relpath, lane: &folder.lane });
+                let proof = Proof {
+                    size_bytes: file.stat().size_bytes,
+                    mtime_ns: file.stat().mtime_ns,
+                    read_back: file.read_back(),
+                };
+                if task.is_recorded() {
+                    self.mark(folder, relpath, file.at(), catalog::Seen::Good(proof));
+                }
+                let Some(what) = task.damaged_row else {
+                    self.report.good += 1;
+                    self.count(folder, true);
+                    return Ok(());
+                };
+                let against = if task.is_recorded() { "its digest" } else { "the history beside it" };
+                let finding = folder.finding(FindingKind::Altered, relpath, format!("{what}; the file fits {against}"));
+                let finding = self.told(catalog, folder, finding)?;
+                // A proof heals the copy's own row; what the catalog lost of the card's file is still lost.
+                if !what.ends_with("was damaged") {
+                    self.mark(folder, relpath, file.at(), catalog::Seen::Note(finding));
+                }
+            }
+            Seen::Bad(mut finding) => {
+                self.report.files += 1;
+                if finding.kind != FindingKind::Missing {
+                    self.report.bytes += task.todo.size_bytes;
+                }
+                if let Some(what) = task.damaged_row {
+                    let gap = if finding.note.is_empty() { "" } else { "; " };
+                    finding.note = format!("{what}; the file does not fit either{gap}{}", finding.note);
+                }
+                if !task.was_proven {
+                    finding.note = format!("it was never proven here: other bytes have its name ({})", finding.note);
+                }
+                let finding = self.told(catalog, folder, finding)?;
+                // A conflict stays a conflict.
+                if task.was_proven {
+                    self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Bad(finding));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn folder_done(
+        &mut self,
+        catalog: &Catalog,
+        folder: &Folder,
+        seen: FolderSeen,
+    ) -> Result<(), PatrolError> {
+        if seen.gone {
+            // Its files will say so, one by one.
+            return Ok(());
+        }
+        let now = Timestamp::now();
+        for finding in seen.findings {
+            let (relpath, is_extra) = (finding.relpath.clone(), finding.kind == FindingKind::Extra);
+            let finding = self.told(catalog, folder, finding)?;
+            // Extra bytes harm nothing: they are listed, not held against the card.
+            if !is_extra {
+                self.mark(folder, &relpath, now, catalog::Seen::Note(finding));
+            }
+        }
+        let Some(root) = &folder.copy else { return Ok(()) };
+        let open = catalog.open_findings(root.card)?;
+        for relpath in seen.good.iter().filter(|p| open.iter().any(|f| f.relpath == **p)) {
+            self.mark(folder, relpath, now, catalog::Seen::Clear);
+        }
+        Ok(())
+    }
+
+    /// The volume is not there any more: nothing of it is missing, all of it is absent.
+    fn volume_left(&mut self, volumes: &Volumes, folders: &[Folder], device: usize, todo: Todo) {
+        let key = folders[todo.folder].facts.volume_key.clone();
+        let name = folders[todo.folder].root.path().display().to_string();
+        self.progress.event(Event::Note(&format!("\"{name}\" was unmounted or unplugged during the check")));
+        let mut left = vec![todo];
+        let waiting = std::mem::take(&mut self.devices[device].waiting);
+        for next in waiting {
+            match next {
+                Next::File(todo) if folders[todo.folder].facts.volume_key == key => left.push(todo),
+                Next::Folder(i, _) if folders[i].facts.volume_key == key => {}
+                other => self.devices[device].waiting.push_back(other),
+            }
+        }
+        for todo in left {
+            match &folders[todo.folder].copy {
+                Some(root) => self.add_absent(volumes, root.volume, todo.proven_at),
+                None => self.cut_short = true,
+            }
+        }
+    }
+
+    /// Adds what the catalog knows of the file, shows it and lists it.
+    fn told(&mut self, catalog: &Catalog, folder: &Folder, mut finding: Finding) -> Result<Finding, PatrolError> {
+        if let Some(root) = &folder.copy {
+            let of_file = match self.clips.entry(root.card) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let clips = catalog.clips(root.card)?;
+                    let files =
+                        clips.into_iter().flat_map(|c| c.files.into_iter().map(move |(p, _)| (p, c.id.to_string())));
+                    new.insert(files.collect())
+                }
+            };
+            finding.clip = of_file.get(&finding.relpath).cloned();
+        }
+        if finding.kind != FindingKind::Extra {
+            self.count(folder, false);
+        }
+        self.progress.event(Event::Finding(&finding));
+        self.report.findings.push(finding.clone());
+        Ok(finding)
+    }
+
+    fn count(&mut self, folder: &Folder, good: bool) {
+        let Some(root) = &folder.copy else { return };
+        let counts = self.cards.entry(root.card).or_default();
+        if good { counts.0 += 1 } else { counts.1 += 1 }
+    }
+
+    fn mark(&mut self, folder: &Folder, relpath: &RelPath, at: Timestamp, seen: catalog::Seen) {
+        let Some(root) = &folder.copy else { return };
+        self.oldest_mark.get_or_insert_with(Instant::now);
+        self.marks.push(Mark { root: root.id, relpath: relpath.clone(), at, seen });
+    }
+
+    pub(super) fn record(&mut self, catalog: &mut Catalog) -> Result<(), PatrolError> {
+        self.oldest_mark = None;
+        let marks = std::mem::take(&mut self.marks);
+        if marks.is_empty() {
+            return Ok(());
+        }
+        match catalog.mark(&marks) {
+            Err(CatalogError::Refused { .. } | CatalogError::Unknown { .. }) => {}
+            other => return Ok(other?),
+        }
+        // Another process changed a row while its file was read: the rest of the batch holds.
+        for mark in marks {
+            match catalog.mark(std::slice::from_ref(&mark)) {
+                Err(e @ (CatalogError::Refused { .. } | CatalogError::Unknown { .. })) => {
+                    self.progress.event(Event::Note(&format!("\"{}\" was read, not recorded: {e}", mark.relpath)));
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A line for each card in its log.
+    pub fn log(&self, catalog: &mut Catalog, what: &str) -> Result<(), PatrolError> {
+        for (card, (good, bad)) in &self.cards {
+            let text = match bad {
+                0 => format!("{what}: {good} copies read again, all good"),
+                bad => format!("{what}: {good} copies read again and good, {bad} findings"),
+            };
+            catalog.log(*card, None, &text, Timestamp::now())?;
+        }
+        Ok(())
+    }
+}

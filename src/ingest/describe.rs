@@ -179,6 +179,8 @@ impl<'a> Room<'a> {
             self.set(catalog, clip, preset, Some(&targets[i]), MediaState::Ok, None)?;
         }
         if !want_web && !want_poster {
+            // A kill behind the last rename leaves it.
+            let _ = std::fs::remove_dir_all(self.work_path(clip));
             return Ok((MediaState::Ok, None));
         }
         let Some(file) = self.roots.file(essence) else {
@@ -243,8 +245,12 @@ impl<'a> Room<'a> {
     }
 
     /// Below the media root, so that the finished file moves by a rename.
+    fn work_path(&self, clip: &ClipRow) -> PathBuf {
+        self.station.media_root().join(".work").join(clip.id.to_string())
+    }
+
     fn work_folder(&self, clip: &ClipRow) -> Result<PathBuf, IngestError> {
-        let path = self.station.media_root().join(".work").join(clip.id.to_string());
+        let path = self.work_path(clip);
         let at = |source| IngestError::Write { path: path.clone(), source };
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).map_err(at)?;

@@ -9,8 +9,10 @@ use std::process::Stdio;
 /// The words that make a card safe to format, in no output of a run that failed.
 fn never_safe(said: &Said) {
     assert!(!said.stdout.contains("GOOD GATE") && !said.stderr.contains("GOOD GATE"), "{}{}", said.stdout, said.stderr);
-    if said.code != 1 {
-        assert_eq!((said.code, &said.json()["safe"]), (20, &false.into()));
+    let json = said.json();
+    match json["error"].is_string() {
+        true => assert!([1, 20].contains(&said.code), "{}", said.stdout),
+        false => assert_eq!((said.code, &json["safe"]), (20, &false.into())),
     }
 }
 
@@ -180,6 +182,21 @@ fn a_card_that_hesitates_once_is_read_again() {
 }
 
 #[test]
+fn a_folder_of_the_card_that_cannot_be_listed_never_becomes_an_empty_one() {
+    // While it is planned, under the locks, and when it is listed again behind the last read.
+    for nth in ["1", "2", "3"] {
+        let place = Place::new().with_card();
+        let rule = format!("list|/card/A001/CLIPS|{nth}|1|errno|5");
+        let said = Faulty::offload(&place, &[&rule]).said().expect(1);
+        assert!(said.json()["error"].as_str().unwrap().contains("cannot list"), "{}", said.stdout);
+        honest(&place, &rule);
+        let status = place.run(&["status", "A001", "--json"]);
+        assert_ne!(status.code, 0, "{}", status.stdout);
+        completes(&place, &rule);
+    }
+}
+
+#[test]
 fn a_second_read_that_fails_leaves_the_card_unsafe_until_it_was_made() {
     let place = Place::new().with_card();
     let said = Faulty::offload(&place, &["read|/card/A001/CLIPS/A001C002.MOV|2|1|errno|5"]).said();
@@ -240,6 +257,7 @@ fn a_name_taken_while_its_temp_was_written_is_a_conflict_and_stays() {
 fn the_same_card_twice_at_once_is_busy_the_second_time() {
     let place = Place::new().with_card();
     let paused = Faulty::offload(&place, &["write|/a/A001/CLIPS/.|1|1|pause"]).paused();
+    never_safe(&place.run(&["status", "A001", "--json"]));
     let second = place.offload(&[]).expect(1);
     assert!(second.json()["error"].as_str().unwrap().contains("another goodgate"), "{}", second.stdout);
     paused.go().expect(0);
@@ -327,6 +345,7 @@ fn a_destination_that_fills_up_in_mid_copy_fails_alone() {
             filled += step;
         }
     }
+    drop(filler);
     let said = paused.go();
     never_safe(&said);
     assert_eq!(verified(&said, 0), 3);
@@ -354,8 +373,8 @@ fn a_disk_that_turns_read_only_fails_alone() {
     assert_eq!(verified(&said, 0), 3);
     assert!(said.stderr.contains("Read-only file system"), "{}", said.stderr);
     honest(&place, "read-only");
-    let again = place.offload(&[]).expect(1);
-    assert!(again.stdout.contains("read-only"), "{}", again.stdout);
+    // Some kernels tell it in mountinfo, others only at the first write.
+    never_safe(&place.offload(&[]));
     image.unmount();
     image.repair();
     image.mount();
@@ -415,8 +434,8 @@ fn a_bit_that_rots_below_a_warm_page_cache_is_found_with_its_block() {
     let before = std::fs::read(&copy).unwrap();
     // Where its third MiB lies in the image: found by its bytes, which no filesystem moves about.
     let disk = std::fs::read(&image.file).unwrap();
-    let needle = &before[2 << 20..(2 << 20) + 4096];
-    let at = disk.chunks(4096).position(|c| c == needle).expect("the block in the image") as u64 * 4096;
+    let needle = &before[2 << 20..(2 << 20) + 1024];
+    let at = disk.chunks(1024).position(|c| c == needle).expect("the block in the image") as u64 * 1024;
     flip(&image.file, at + 77);
     assert!(std::fs::read(&copy).unwrap() == before, "the page cache still has the good bytes");
     let said = place.run(&["verify", "A001", "--json"]).expect(11);

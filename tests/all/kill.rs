@@ -174,16 +174,39 @@ fn golden() -> &'static End {
     })
 }
 
+/// The same card, brought back with one more clip: two generations.
+fn grown() -> Place {
+    let place = station();
+    place.offload(&[]).expect(0);
+    more(&place);
+    place
+}
+
+fn more(place: &Place) {
+    let path = place.file("card/A001/MORE/A001C003.MOV", 2_000_000, 5);
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_100)).unwrap();
+}
+
+fn golden_grown() -> &'static End {
+    static GOLDEN: OnceLock<End> = OnceLock::new();
+    GOLDEN.get_or_init(|| {
+        let place = grown();
+        place.offload(&[]).expect(0);
+        End::of(&place)
+    })
+}
+
 /// After the kill: nothing false. After the same command: nothing missing, nothing doubled, nothing left over.
 #[track_caller]
-fn recovers(place: &Place, when: &str) {
+fn recovers(place: &Place, golden: &End, when: &str) {
     honest(place, when);
     completes(place, when);
-    End::of(place).assert_same(golden(), when);
+    End::of(place).assert_same(golden, when);
 }
 
 /// Kills at each of these hits in turn, before the call and behind it.
-fn killed_at(points: &[(&str, &[u32])]) {
+fn killed_at(station: fn() -> Place, golden: &End, points: &[(&str, &[u32])]) {
     for (rule, hits) in points {
         for hit in *hits {
             for act in ["kill", "killed"] {
@@ -191,7 +214,7 @@ fn killed_at(points: &[(&str, &[u32])]) {
                 let rule = format!("{rule}|{hit}|1|{act}");
                 let said = Faulty::offload(&place, &[&rule]).said();
                 assert_eq!(said.code, 128 + 9, "{rule}: {}{}", said.stdout, said.stderr);
-                recovers(&place, &rule);
+                recovers(&place, golden, &rule);
             }
         }
     }
@@ -199,47 +222,77 @@ fn killed_at(points: &[(&str, &[u32])]) {
 
 #[test]
 fn killed_where_the_first_rows_are_written() {
-    killed_at(&[("sync|catalog.db", &[1, 4, 6, 8, 10, 12, 14]), ("mkdir|/a/", &[1, 2, 4])]);
+    killed_at(station, golden(), &[("sync|catalog.db", &[1, 4, 6, 8, 10, 12, 14]), ("mkdir|/a/", &[1, 2, 4])]);
 }
 
 #[test]
 fn killed_where_a_file_is_written_and_proven() {
-    killed_at(&[
-        ("allocate|/b/", &[1]),
-        ("write|/b/A001/CLIPS/.", &[2]),
-        ("sync|/a/A001/CLIPS/.", &[2]),
-        ("read|/a/A001/CLIPS/.", &[1]),
-        ("sync|catalog.db", &[17, 22]),
-    ]);
+    killed_at(
+        station,
+        golden(),
+        &[
+            ("allocate|/b/", &[1]),
+            ("write|/b/A001/CLIPS/.", &[2]),
+            ("sync|/a/A001/CLIPS/.", &[2]),
+            ("read|/a/A001/CLIPS/.", &[1]),
+            ("sync|catalog.db", &[17, 22]),
+        ],
+    );
 }
 
 #[test]
 fn killed_where_a_proven_file_gets_its_name() {
-    killed_at(&[
-        ("rename|/a/A001/CLIPS/", &[1, 2]),
-        ("sync|/b/A001/CLIPS/A001", &[1, 2]),
-        ("rename|/.goodgate/vol", &[2]),
-    ]);
+    killed_at(
+        station,
+        golden(),
+        &[("rename|/a/A001/CLIPS/", &[1, 2]), ("sync|/b/A001/CLIPS/A001", &[1, 2]), ("rename|/.goodgate/vol", &[2])],
+    );
 }
 
 #[test]
 fn killed_where_a_roll_is_sealed() {
-    killed_at(&[
-        ("mkdir|/a/A001/ascmhl", &[1]),
-        ("rename|/a/A001/ascmhl/0001", &[1]),
+    killed_at(
+        station,
+        golden(),
+        &[
+            ("mkdir|/a/A001/ascmhl", &[1]),
+            ("rename|/a/A001/ascmhl/0001", &[1]),
+            ("rename|/b/A001/ascmhl/ascmhl_chain", &[1]),
+            ("rename|/a/.goodgate/evidence", &[1]),
+        ],
+    );
+}
+
+#[test]
+fn killed_where_a_generation_is_added() {
+    let points: [(&str, &[u32]); 4] = [
+        ("rename|/b/A001/MORE/", &[1]),
+        ("rename|/a/A001/ascmhl/0002", &[1]),
         ("rename|/b/A001/ascmhl/ascmhl_chain", &[1]),
-        ("rename|/a/.goodgate/evidence", &[1]),
-    ]);
+        ("sync|catalog.db", &[12]),
+    ];
+    killed_at(grown, golden_grown(), &points);
 }
 
 #[test]
 fn killed_where_clips_are_described() {
-    killed_at(&[("rename|/state/goodgate/media", &[1]), ("sync|catalog.db", &[38, 42])]);
+    killed_at(station, golden(), &[("rename|/state/goodgate/media", &[1]), ("sync|catalog.db", &[38, 42])]);
+}
+
+#[test]
+fn stopped_by_a_signal_it_says_so_and_continues() {
+    let place = station();
+    let paused = Faulty::offload(&place, &["write|/b/A001/CLIPS/.|2|1|pause"]).paused();
+    let id = rustix::process::Pid::from_raw(paused.id() as i32).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    let said = paused.go().expect(1);
+    assert!(said.json()["error"].as_str().unwrap().contains("stopped"), "{}", said.stdout);
+    recovers(&place, golden(), "SIGTERM");
 }
 
 #[test]
 fn killed_at_any_time() {
-    golden();
+    let golden = golden();
     let begun = Instant::now();
     station().offload(&[]).expect(0);
     let whole = begun.elapsed();
@@ -257,7 +310,7 @@ fn killed_at_any_time() {
         std::thread::sleep(delay);
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().code().is_none());
-        recovers(&place, &format!("round {round}, killed after {delay:?}"));
+        recovers(&place, golden, &format!("round {round}, killed after {delay:?}"));
     }
     assert!(killed * 2 > rounds, "only {killed} of {rounds} were killed before their end");
 }

@@ -2,13 +2,15 @@
 //
 //     op | part of the path | first hit | hits (0: all) | act | argument
 //
-// Ops: write, read, sync, rename (rename2: only with flags), mkdir, allocate, unlink, clock. Hits are counted over all threads of one process.
+// Ops: write, read, sync, rename (rename2: only with flags), mkdir, allocate,
+// unlink, list, clock. Hits are counted over all threads of one process.
 // Acts: errno N; flip (one byte of the buffer); half (an honest short write); lie (says done, does nothing);
 // kill (before the call), killed (after it); pause (until the file `go` lies in the mark folder); seen (nothing);
 // jump SECS (the clock, once another rule did arm).
 // Every hit that acts adds a line to the file `fired` in the folder GOODGATE_FAULT_MARK: a test can tell that its
 // fault happened.
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -174,6 +176,19 @@ DO(renameat, (int from_fd, const char *from, int fd, const char *name), "rename"
    next(from_fd, from, fd, name))
 DO(renameat2, (int from_fd, const char *from, int fd, const char *name, unsigned flags), "rename2",
    path_of(fd, name, p), next(from_fd, from, fd, name, flags))
+
+// The end of a folder is a null without an error; this is a null with one, at its first entry.
+struct dirent64 *readdir64(DIR *d) {
+    NEXT(readdir64);
+    char p[4096];
+    long at = telldir(d);
+    struct rule *r = at == 0 ? hit("list", path_of(dirfd(d), 0, p)) : 0;
+    if (is(r, "errno")) {
+        errno = (int)r->argument;
+        return 0;
+    }
+    return next(d);
+}
 
 int clock_gettime(clockid_t id, struct timespec *t) {
     int got = syscall(SYS_clock_gettime, id, t);

@@ -38,6 +38,8 @@ pub struct CardEvidence {
     /// The listing after the last read equalled the one before the first.
     pub listed_twice_equal: bool,
     pub disk: Disk,
+    /// The type of its filesystem, where memory may answer any second read.
+    pub only_cached: Option<String>,
 }
 
 /// What was read of one file of the card, and where it is proven.

@@ -16,13 +16,13 @@ use crate::card;
 use crate::catalog::{Catalog, CatalogError, NewCard, NewCopyRoot};
 use crate::clip::{CardId, CopyRootId, JobId, Listing, SourceKind, Warning};
 use crate::config::Config;
+use crate::disk::facts;
 use crate::disk::list::ListError;
 use crate::disk::lock::{self, Lock};
 use crate::disk::write::remove;
-use crate::disk::{Root, facts};
 use crate::evidence::Relaxed;
 use crate::job::{Hold, Step};
-use crate::offload::{Destination, plan};
+use crate::offload::{self, Destination, plan};
 use crate::progress::{CannotRecord, Event, Progress};
 use crate::relpath::RelPath;
 use jiff::Timestamp;
@@ -187,10 +187,9 @@ fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -
         IngestError::Roll("neither the folder nor the volume has a usable one; say it with --roll".into())
     })?;
     let wanted = places::wanted(station, request, &source.card, &roll)?;
-    overlapping(&wanted)?;
-    let inside: Vec<_> = wanted.iter().filter_map(|p| inside_card(source.root.path(), p)).collect();
-    if !inside.is_empty() {
-        return Err(IngestError::Refused(inside));
+    let misplaced = misplaced(source.root.path(), &wanted);
+    if !misplaced.is_empty() {
+        return Err(IngestError::Refused(misplaced));
     }
     let mut places = Vec::new();
     for path in &wanted {
@@ -268,34 +267,30 @@ fn note_rotation(catalog: &Catalog, places: &[Place], progress: &dyn Progress) -
     Ok(())
 }
 
-/// Before a folder is made: two destinations may not be one, nor lie in each other.
-fn overlapping(wanted: &[PathBuf]) -> Result<(), IngestError> {
-    let whole: Vec<PathBuf> = wanted.iter().map(|p| resolved(p)).collect();
-    for (i, second) in whole.iter().enumerate() {
-        if let Some(j) = whole[..i].iter().position(|first| first.starts_with(second) || second.starts_with(first)) {
-            let name = |n: usize| wanted[n].display().to_string();
-            return Err(IngestError::Refused(vec![plan::Refusal::SameDestination { first: name(j), second: name(i) }]));
+/// Before a folder is made there: a destination may lie neither on the card nor in another destination.
+fn misplaced(card: &Path, wanted: &[PathBuf]) -> Vec<plan::Refusal> {
+    let text = |p: &Path| p.display().to_string();
+    let ends: Vec<_> = wanted.iter().map(|p| resolved(p).unwrap_or_else(|| p.clone())).collect();
+    let mut out = Vec::new();
+    for (i, end) in ends.iter().enumerate() {
+        if end.starts_with(card) {
+            out.push(plan::Refusal::InsideCard { dest: text(&wanted[i]), card: text(card) });
+        }
+        for (j, other) in ends[..i].iter().enumerate().filter(|(_, o)| end.starts_with(o) || o.starts_with(end)) {
+            // Both there: the plan says it, beside all other refusals.
+            if !(end.is_dir() && other.is_dir()) {
+                let (first, second) = (text(&wanted[j]), text(&wanted[i]));
+                out.push(plan::Refusal::SameDestination { first, second });
+            }
         }
     }
-    Ok(())
+    out
 }
 
-/// Symlinks resolved as far as the path exists.
-fn resolved(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let found = path.ancestors().find_map(|p| Some((p, p.canonicalize().ok()?)));
-    match found {
-        Some((near, real)) => path.strip_prefix(near).map_or(real.clone(), |rest| real.join(rest)),
-        None => path,
-    }
-}
-
-/// Before a folder is made there: a destination may not lie on the card.
-fn inside_card(card: &Path, dest: &Path) -> Option<plan::Refusal> {
-    let dest = std::path::absolute(dest).ok()?;
-    let near = dest.ancestors().find_map(|p| p.canonicalize().ok())?;
-    near.starts_with(card)
-        .then(|| plan::Refusal::InsideCard { dest: dest.display().to_string(), card: card.display().to_string() })
+/// Where a path leads, also when its end is still to be made.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors().find_map(|p| Some(p.canonicalize().ok()?.join(path.strip_prefix(p).ok()?)))
 }
 
 /// Card files that already have their final name in the roll's folder.
@@ -352,12 +347,16 @@ pub fn ingest(
     request: &Request,
     progress: &dyn Progress,
 ) -> Result<Standing, IngestError> {
-    let planned = see(station, catalog, request, false)?;
-    if !planned.refusals.is_empty() {
-        return Err(IngestError::Refused(planned.refusals));
-    }
-    let _job_lock = job_lock(station, &planned.source)?;
-    let Some(device_locks) = device_locks(station, &planned, progress)? else { return Err(IngestError::Stopped) };
+    let (planned, _job_lock, device_locks) = loop {
+        let seen = go(see(station, catalog, request, false)?)?;
+        let job_lock = job_lock(station, &seen.source)?;
+        let Some(locks) = device_locks(station, &seen, progress)? else { return Err(IngestError::Stopped) };
+        // Whoever held them before may have taken the roll's folder or the space: only a look under the locks counts.
+        let planned = go(see(station, catalog, request, false)?)?;
+        if lock_names(&planned) == lock_names(&seen) {
+            break (planned, job_lock, locks);
+        }
+    };
     let job = write_down(catalog, request, &planned, progress)?;
     let standing = offload_and_seal(station, catalog, request, &planned, &job, progress);
     if let Err(e) = &standing {
@@ -385,6 +384,13 @@ pub fn ingest(
     Ok(standing)
 }
 
+fn go(planned: Planned) -> Result<Planned, IngestError> {
+    match planned.refusals.is_empty() {
+        true => Ok(planned),
+        false => Err(IngestError::Refused(planned.refusals)),
+    }
+}
+
 /// Moves the card's job to a step, with or without a hold.
 fn step_to(catalog: &mut Catalog, job: &Job, to: Step, hold: Option<(Hold, String)>) -> Result<(), IngestError> {
     let now = catalog.open_job(job.card)?.map_or(to, |j| j.step);
@@ -397,6 +403,8 @@ struct Job {
     card: CardId,
     started_at: Timestamp,
     roots: Vec<CopyRootId>,
+    /// Destinations that could not be written to before the first byte; the others are served.
+    lost: Vec<offload::Dead>,
 }
 
 fn job_lock(station: &Station, source: &Source) -> Result<Lock, IngestError> {
@@ -413,10 +421,9 @@ fn device_locks(
     planned: &Planned,
     progress: &dyn Progress,
 ) -> Result<Option<Vec<Lock>>, IngestError> {
-    let names: BTreeSet<String> = planned.places.iter().map(|p| device_lock_name(&p.facts)).collect();
     let at = |source| IngestError::Lock { path: station.locks(), source };
     let mut held = Vec::new();
-    for name in names {
+    for name in lock_names(planned) {
         if let Some(lock) = lock::try_lock(&station.locks(), &name).map_err(at)? {
             held.push(lock);
             continue;
@@ -431,6 +438,10 @@ fn device_locks(
         }
     }
     Ok(Some(held))
+}
+
+fn lock_names(planned: &Planned) -> BTreeSet<String> {
+    planned.places.iter().map(|p| device_lock_name(&p.facts)).collect()
 }
 
 /// Shared by offload and patrol: one lane a physical disk.
@@ -489,9 +500,11 @@ fn write_down(
         catalog.raise_warning(card, warning, now)?;
     }
     note_rotation(catalog, &p.places, progress)?;
-    let mut roots = Vec::new();
-    for (place, folder) in p.places.iter().zip(&p.folders) {
-        places::mark(place)?;
+    let (mut roots, mut lost) = (Vec::new(), Vec::new());
+    for (i, (place, folder)) in p.places.iter().zip(&p.folders).enumerate() {
+        if let Err(e) = places::mark(place) {
+            lost.push(offload::Dead::new(i, &place.name, &e));
+        }
         let folder = RelPath::new(folder).map_err(|e| IngestError::Roll(e.to_string()))?;
         let new = NewCopyRoot {
             volume: place.volume,
@@ -515,7 +528,7 @@ fn write_down(
     let kept = Request { card: source.root.path().to_path_buf(), to, ..request.clone() };
     let id = catalog.start_job(card, &serde_json::to_string(&kept).unwrap_or_default(), now)?;
     let started_at = catalog.open_job(card)?.map_or(now, |j| j.started_at);
-    Ok(Job { id, card, started_at, roots })
+    Ok(Job { id, card, started_at, roots, lost })
 }
 
 fn offload_and_seal(
@@ -548,7 +561,7 @@ fn destinations(p: &Planned, job: &Job) -> Result<Vec<Destination>, IngestError>
         let at = |source| IngestError::Write { path: place.base.path().to_path_buf(), source };
         Ok(Destination {
             id: *id,
-            base: Root::open(place.base.path()).map_err(at)?,
+            base: place.base.try_clone().map_err(at)?,
             folder: RelPath::new(folder).map_err(|e| IngestError::Roll(e.to_string()))?,
             fs_type: place.facts.mount.fs_type.clone(),
             name: place.name.clone(),

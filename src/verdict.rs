@@ -349,12 +349,10 @@ fn source_faults(rules: &Rules, e: &Evidence) -> Vec<String> {
     let unread = e.files.iter().filter(|f| f.equal_reads == 0);
     let once = e.files.iter().filter(|f| f.equal_reads > 0 && f.equal_reads < reads);
     let gave_other = format!("gave other bytes when the {noun} was read again");
-    // A filesystem without a known disk may answer from memory, however often it is asked.
-    let memory = match e.card.disk.id {
-        Some(_) => String::new(),
-        None => format!(" (it lies on {}, whose second read may come from memory)", e.card.disk.text),
+    let twice = match &e.card.only_cached {
+        Some(fs_type) => format!("read from the {noun} once only: on {fs_type} memory may answer a second read"),
+        None => format!("read from the {noun} once only, with no second read to compare"),
     };
-    let twice = format!("read from the {noun} once only, with no second read to compare{memory}");
     let whole = format!("never read whole from the {noun}");
     [
         files_fault(unstable, [&format!("file {gave_other}"), &format!("files {gave_other}")]),

@@ -10,8 +10,12 @@ mod code;
 mod config_samples;
 #[path = "all/daemon.rs"]
 mod daemon;
+#[path = "all/faults.rs"]
+mod faults;
 #[path = "all/floors.rs"]
 mod floors;
+#[path = "all/kill.rs"]
+mod kill;
 #[path = "all/media.rs"]
 mod media;
 #[path = "all/oracle.rs"]
@@ -21,6 +25,8 @@ mod oracle;
 mod place;
 #[path = "all/real_media.rs"]
 mod real_media;
+#[path = "all/shim.rs"]
+mod shim;
 #[path = "all/station.rs"]
 mod station;
 #[path = "all/truth.rs"]

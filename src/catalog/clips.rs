@@ -40,7 +40,7 @@ impl Catalog {
     /// In the order of their names.
     pub fn clips(&self, card: CardId) -> Result<Vec<ClipRow>, CatalogError> {
         self.read(|c| {
-            let sql = "SELECT id, card_id, name, media, media_note FROM clip WHERE card_id = ?1 ORDER BY name";
+            let sql = "SELECT id, card_id, name, media, media_note FROM clip WHERE card_id = ?1 ORDER BY name, rowid";
             let mut out = c.prepare(sql)?.query_map([card.to_string()], clip_row)?.collect::<Result<Vec<_>, _>>()?;
             out.iter_mut().try_for_each(|clip| files_of(c, clip.id).map(|files| clip.files = files))?;
             Ok(out)
@@ -124,14 +124,23 @@ impl Catalog {
     }
 }
 
-/// Adds new clips, and new files to clips that are known by their name.
+/// Adds new clips, and new files to clips that are known by their recording: names repeat from folder to folder.
 pub(super) fn add(c: &Connection, card: CardId, roll: &str, clips: &[Clip], now: Timestamp) -> Result<(), Fault> {
     let letter = camera_letter(roll);
     let key = card.to_string();
     for clip in clips {
-        let sql = "SELECT id FROM clip WHERE card_id = ?1 AND name = ?2";
-        let known =
-            c.prepare_cached(sql)?.query_row(params![key, clip.name], |r| parsed(r, "id", ClipId::parse)).optional()?;
+        let recordings = clip.files.iter().filter(|(_, role)| matches!(role, Role::Essence | Role::Audio));
+        let mut known = None;
+        for (path, _) in recordings {
+            let sql = "SELECT clip_id FROM clip_file WHERE card_id = ?1 AND relpath = ?2";
+            known = c
+                .prepare_cached(sql)?
+                .query_row(params![key, path.as_bytes()], |r| parsed(r, "clip_id", ClipId::parse))
+                .optional()?;
+            if known.is_some() {
+                break;
+            }
+        }
         let id = match known {
             Some(id) => id,
             None => {

@@ -81,6 +81,7 @@ impl Catalog {
                     presence: presence(row.seen_at, row.seen_as_recorded, row.seen_note.as_deref()),
                     listed_twice_equal: row.listed_twice_equal,
                     disk: row.disk,
+                    only_cached: None,
                 },
                 files,
                 copy_roots: roots

@@ -99,7 +99,8 @@ pub fn failure(e: &anyhow::Error) -> Failure {
     let known = e.chain().find_map(|cause| {
         let ingest = cause.downcast_ref::<IngestError>().map(of_ingest);
         let catalog = || cause.downcast_ref::<CatalogError>().map(of_catalog);
-        let config = || cause.downcast_ref::<ConfigError>().map(|e| (e.hint.clone(), Exit::Usage));
+        let again = || "correct that line, then try it: goodgate config check".to_owned();
+        let config = || cause.downcast_ref::<ConfigError>().map(|e| (e.hint.clone().or(Some(again())), Exit::Usage));
         let patrol = || cause.downcast_ref::<PatrolError>().map(of_patrol);
         let daemon = || cause.downcast_ref::<DaemonError>().map(of_daemon);
         ingest.or_else(catalog).or_else(config).or_else(patrol).or_else(daemon)

@@ -1,64 +1,63 @@
 //! Lists a tree in fixed order. Any error fails the whole listing: a folder that cannot be read must never become
 //! "no files here".
 
+use super::Root;
 use crate::clip::{CardFile, Listing, SpecialKind};
 use crate::relpath::RelPath;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags};
+use std::io;
 use std::path::{Path, PathBuf};
-use walkdir::WalkDir;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     #[error("cannot list \"{path}\": {source}")]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("a name below \"{0}\" is not a clean path")]
     BadName(PathBuf),
 }
 
 /// Everything below `root`, in byte order of the relative paths. Symlinks are not followed, other filesystems not
 /// entered. `litter` names (compared without regard to ASCII case) are left out with all below them and listed in
-/// `skipped`.
+/// `skipped`. Folders are read without touching their access times: on a card mounted read-write that would be a write.
 pub fn list(root: &Path, litter: &[String]) -> Result<Listing, ListError> {
-    let unreadable = |path: &Path, source: std::io::Error| ListError::Unreadable { path: path.to_path_buf(), source };
+    let unreadable = |path: PathBuf| move |source: io::Error| ListError::Unreadable { path, source };
+    let at = |relpath: &RelPath| unreadable(relpath.under(root));
     let mut out = Listing::default();
-    let root_dev = std::fs::metadata(root).map_err(|e| unreadable(root, e))?.dev();
+    let top = Root::open(root).map_err(at(&RelPath::root()))?;
+    let root_dev = rustix::fs::fstat(top.fd()).map_err(|e| at(&RelPath::root())(e.into()))?.st_dev;
     let is_litter = |name: &[u8]| litter.iter().any(|l| l.as_bytes().eq_ignore_ascii_case(name));
-    let mut walk = WalkDir::new(root).min_depth(1).follow_links(false).into_iter();
-    while let Some(entry) = walk.next() {
-        let entry = entry.map_err(|e| {
-            let path = e.path().unwrap_or(root).to_path_buf();
-            ListError::Unreadable { path, source: e.into() }
-        })?;
-        let relpath = RelPath::below(root, entry.path()).ok_or_else(|| ListError::BadName(root.to_path_buf()))?;
-        let kind = entry.file_type();
-        if is_litter(entry.file_name().as_bytes()) {
-            out.skipped.push(relpath);
-            if kind.is_dir() {
-                walk.skip_current_dir();
+    let mut folders = vec![RelPath::root()];
+    while let Some(folder) = folders.pop() {
+        let mut entries = open_folder(&top, &folder).map_err(at(&folder))?;
+        while let Some(entry) = entries.read() {
+            let entry = entry.map_err(|e| at(&folder)(e.into()))?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
             }
-            continue;
-        }
-        let meta = entry.metadata().map_err(|e| unreadable(entry.path(), e.into()))?;
-        if kind.is_dir() {
-            if meta.dev() == root_dev {
-                out.folders.push(relpath);
-            } else {
-                out.specials.push((relpath, SpecialKind::Mount));
-                walk.skip_current_dir();
+            let relpath = folder.join(name).map_err(|_| ListError::BadName(folder.under(root)))?;
+            let stat = entries.fd().and_then(|fd| rustix::fs::statat(fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW));
+            let stat = stat.map_err(|e| at(&relpath)(e.into()))?;
+            if is_litter(name) {
+                out.skipped.push(relpath);
+                continue;
             }
-        } else if kind.is_file() {
-            let mtime_ns = meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec());
-            out.files.push(CardFile { relpath, size_bytes: meta.len(), mtime_ns });
-        } else {
-            let special = if kind.is_symlink() {
-                SpecialKind::Symlink
-            } else if kind.is_fifo() {
-                SpecialKind::Fifo
-            } else if kind.is_socket() {
-                SpecialKind::Socket
-            } else {
-                SpecialKind::Device
+            let special = match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory if stat.st_dev == root_dev => {
+                    folders.push(relpath.clone());
+                    out.folders.push(relpath);
+                    continue;
+                }
+                FileType::RegularFile => {
+                    let stat = super::Stat::from_raw(&stat);
+                    out.files.push(CardFile { relpath, size_bytes: stat.size_bytes, mtime_ns: stat.mtime_ns });
+                    continue;
+                }
+                FileType::Directory => SpecialKind::Mount,
+                FileType::Symlink => SpecialKind::Symlink,
+                FileType::Fifo => SpecialKind::Fifo,
+                FileType::Socket => SpecialKind::Socket,
+                _ => SpecialKind::Device,
             };
             out.specials.push((relpath, special));
         }
@@ -68,6 +67,25 @@ pub fn list(root: &Path, litter: &[String]) -> Result<Listing, ListError> {
     out.specials.sort_by(|a, b| a.0.cmp(&b.0));
     out.skipped.sort();
     Ok(out)
+}
+
+/// Temps of ours or of another job below a roll's folder on a destination, by name alone. What cannot be read is left
+/// out: this is for a note, never for a verdict.
+pub fn unfinished(root: &Path) -> Vec<RelPath> {
+    let walk = walkdir::WalkDir::new(root).follow_links(false).same_file_system(true).sort_by_file_name();
+    let entries = walk.into_iter().flatten().filter(|e| e.file_type().is_file());
+    let ours = entries.filter(|e| e.path().extension().is_some_and(|x| x == "goodgate-part"));
+    ours.filter_map(|e| RelPath::below(root, e.path())).collect()
+}
+
+fn open_folder(top: &Root, folder: &RelPath) -> io::Result<Dir> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let fd = match top.openat(folder, flags | OFlags::NOATIME, rustix::fs::Mode::empty()) {
+        // Only a folder's owner may ask for that.
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => top.open_dir(folder)?,
+        other => other?,
+    };
+    Ok(Dir::new(fd)?)
 }
 
 #[cfg(test)]

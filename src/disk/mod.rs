@@ -50,6 +50,11 @@ impl Root {
         Ok(Root { fd, path, mount_id })
     }
 
+    /// The same folder, whatever is mounted at its path by now.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Root { fd: self.fd.try_clone()?, path: self.path.clone(), mount_id: self.mount_id })
+    }
+
     /// The path it was opened at, symlinks resolved.
     pub fn path(&self) -> &Path {
         &self.path
@@ -132,7 +137,9 @@ impl Root {
         for dir in relpath.ancestors().iter().chain([relpath]).filter(|d| !d.is_root()) {
             let parent = self.open_dir(&dir.parent())?;
             match rustix::fs::mkdirat(&parent, dir.name(), Mode::from_raw_mode(0o777)) {
-                Ok(()) => rustix::fs::fsync(&parent)?,
+                // Made anew, and synced anew, by whoever tries again: a folder that is there is not synced.
+                Ok(()) => rustix::fs::fsync(&parent)
+                    .inspect_err(|_| _ = rustix::fs::unlinkat(&parent, dir.name(), AtFlags::REMOVEDIR))?,
                 Err(rustix::io::Errno::EXIST) => {}
                 Err(e) => return Err(e.into()),
             }

@@ -9,6 +9,7 @@ use aligned_vec::{AVec, ConstAlign};
 use rustix::fs::{FallocateFlags, Mode, OFlags, RenameFlags};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 /// Alignment of buffers, offsets and lengths for direct I/O, in bytes.
@@ -136,7 +137,7 @@ impl<'r> Temp<'r> {
 
     /// Renames to `target` without replacing, and makes name and bytes durable. `AlreadyExists` when the name is taken.
     /// The result is reopened by its name: same inode and size, or an error.
-    /// On an error the temp is handed back, if it still has its own name.
+    /// On an error the temp is handed back, under its own name again.
     pub fn publish(self, target: &RelPath) -> Result<Stat, (Self, io::Error)> {
         self.try_publish(target).map_err(|e| (self, e))
     }
@@ -155,14 +156,35 @@ impl<'r> Temp<'r> {
             }
             Err(e) => return Err(e.into()),
         }
+        self.settle(&dir, target).inspect_err(|_| self.take_back(&dir, target))
+    }
+
+    fn settle(&self, dir: &OwnedFd, target: &RelPath) -> io::Result<Stat> {
         self.file.sync_all()?;
-        rustix::fs::fsync(&dir)?;
+        rustix::fs::fsync(dir)?;
         let ours = Stat::of(&self.file)?;
         let named = Stat::of(&self.root.open_file(target)?)?;
         if (named.inode, named.size_bytes) != (ours.inode, ours.size_bytes) {
             return Err(io::Error::other("the published name leads to another file"));
         }
         Ok(named)
+    }
+
+    /// A failed sync is told once: the next one would say that all is well. So the file loses its name again, before
+    /// anybody takes it for proven.
+    fn take_back(&self, dir: &OwnedFd, target: &RelPath) {
+        let ours = Stat::of(&self.file).map(|s| s.inode).ok();
+        let named = self.root.stat(target).ok().flatten().map(|s| s.inode);
+        if ours.is_some() && ours == named {
+            let _ = rustix::fs::renameat(dir, target.name(), dir, self.relpath.name());
+        }
+    }
+
+    fn replace(&self, target: &RelPath) -> io::Result<()> {
+        let dir = self.root.open_dir(&target.parent())?;
+        rustix::fs::renameat(&dir, self.relpath.name(), &dir, target.name())?;
+        self.file.sync_all()?;
+        Ok(rustix::fs::fsync(&dir)?)
     }
 
     /// Removes the temp.
@@ -228,19 +250,15 @@ pub fn write_whole(root: &Root, relpath: &RelPath, bytes: &[u8], replace: Replac
         Mode::from_raw_mode(0o644),
     )?;
     let mut file = File::from(fd);
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    if replace == Replace::Never {
-        let temp = Temp { root, relpath: temp_path, file, direct: false, written: bytes.len() as u64 };
-        return match temp.publish(relpath) {
-            Ok(_) => Ok(()),
-            Err((temp, e)) => temp.discard().and(Err(e)),
-        };
-    }
-    let dir = root.open_dir(&relpath.parent())?;
-    rustix::fs::renameat(&dir, temp_path.name(), &dir, relpath.name())?;
-    file.sync_all()?;
-    Ok(rustix::fs::fsync(&dir)?)
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let temp = Temp { root, relpath: temp_path, file, direct: false, written: bytes.len() as u64 };
+    let done = match (written, replace) {
+        (Err(e), _) => Err(e),
+        (Ok(()), Replace::Never) => temp.try_publish(relpath).map(drop),
+        (Ok(()), Replace::Ours) => temp.replace(relpath),
+    };
+    // A full disk must not keep what nobody will ever finish.
+    done.inspect_err(|_| drop(temp.discard()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::clip::{CopyRootId, Warning};
 use crate::config::{Config, VerifyDepth};
 use crate::copy::{CopyState, FileRecord};
 use crate::digest::HashFormat;
-use crate::disk::{Root, list};
+use crate::disk::list;
 use crate::finding::{Finding, FindingKind};
 use crate::job::{Hold, Step};
 use crate::mhl::{self, History};
@@ -38,11 +38,14 @@ pub(super) fn copy(
         .flat_map(|t| t.todo.iter().map(|(d, temp)| (dests[*d].id, t.file.relpath.clone(), temp.clone())))
         .collect();
     catalog.plan_copies(job.id, &planned)?;
-    for dest in dests {
-        let at = |source| IngestError::Write { path: dest.folder.under(dest.base.path()), source };
-        dest.base.make_dir(&dest.folder).map_err(at)?;
-        for folder in &p.source.card.listing.folders {
-            dest.base.make_dir(&dest.place(folder)).map_err(at)?;
+    let mut lost = job.lost.clone();
+    for (i, dest) in dests.iter().enumerate() {
+        let make = || {
+            let folders = p.source.card.listing.folders.iter().map(|f| dest.place(f));
+            std::iter::once(dest.folder.clone()).chain(folders).try_for_each(|f| dest.base.make_dir(&f))
+        };
+        if let Err(e) = make().or_else(|_| make()) {
+            lost.push(offload::Dead::new(i, &dest.name, &e));
         }
     }
     report_foreign_parts(dests, &planned, progress);
@@ -50,11 +53,10 @@ pub(super) fn copy(
     progress.event(Event::Step { roll: &p.roll, step: Step::Offload.name() });
     progress.event(Event::Begin { what: "copying", roll: &p.roll, files: tasks.len() as u64, bytes: to_read });
     let card = offload::Source {
-        root: Root::open(p.source.root.path())
-            .map_err(|source| IngestError::Card { path: request.card.clone(), source })?,
+        root: p.source.root.try_clone().map_err(|source| IngestError::Card { path: request.card.clone(), source })?,
         fs_type: p.source.facts.mount.fs_type.clone(),
     };
-    let options = Options { formats: &formats, source_reread: reread, job: job.id };
+    let options = Options { formats: &formats, source_reread: reread, job: job.id, lost: &lost };
     let clocks = (std::time::Instant::now(), Timestamp::now());
     let outcome =
         recording(catalog, job.card, progress, |progress| offload::offload(&card, tasks, dests, &options, progress));
@@ -87,7 +89,8 @@ pub(super) fn copy(
         return Ok(Some((Hold::SourceChanged, format!("{} entries changed, first \"{first}\"", changes.len()))));
     }
     if unread > 0 {
-        return Ok(Some((Hold::SourceUnreadable, format!("{unread} files could not be read"))));
+        let files = if unread == 1 { "file" } else { "files" };
+        return Ok(Some((Hold::SourceUnreadable, format!("{unread} {files} could not be read"))));
     }
     let hold = |d: &offload::Dead| (if d.full { Hold::DiskFull } else { Hold::DestinationFailed }, d.why.clone());
     Ok(dead.first().map(hold))
@@ -177,15 +180,16 @@ pub(super) fn standing_proof(dest: &Destination, row: &CopyRow) -> Option<Verifi
     VerifiedFile::from_evidence(&proven, dest.base.stat(&dest.place(&row.relpath)).ok().flatten())
 }
 
-/// Temps that no intent of ours names are reported and left alone.
+/// Temps that no intent of ours names are reported and left alone; those of a history are its next seal's.
 fn report_foreign_parts(dests: &[Destination], planned: &[(CopyRootId, RelPath, RelPath)], progress: &dyn Progress) {
     for dest in dests {
-        let Ok(listing) = list::list(&dest.folder.under(dest.base.path()), &[]) else { continue };
-        for file in listing.files.iter().filter(|f| f.relpath.name().ends_with(b".goodgate-part")) {
-            if !planned.iter().any(|(id, _, temp)| *id == dest.id && *temp == file.relpath) {
+        let history = RelPath::new(mhl::FOLDER).unwrap_or_default();
+        let parts = list::unfinished(&dest.folder.under(dest.base.path()));
+        for part in parts.into_iter().filter(|p| p.parent() != history) {
+            if !planned.iter().any(|(id, _, temp)| *id == dest.id && *temp == part) {
                 let text = format!(
-                    "\"{}\" in \"{}\" is an unfinished file that this job does not know; it was left alone",
-                    file.relpath, dest.name
+                    "\"{part}\" in \"{}\" is an unfinished file that this job does not know; it was left alone",
+                    dest.name
                 );
                 progress.event(Event::Note(&text));
             }

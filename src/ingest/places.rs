@@ -10,6 +10,7 @@ use crate::disk::{Root, list};
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The card as it is now.
@@ -215,11 +216,9 @@ pub(super) fn open(catalog: &mut Catalog, path: &Path, make: Make) -> Result<Pla
 /// A path where a drive should be mounted and is not would fill the system disk, and count as a copy.
 fn refuse_bare_mount_point(catalog: &Catalog, path: &Path, near: &Facts) -> Result<(), String> {
     let system = facts::of(Path::new("/")).map_err(|e| e.to_string())?;
-    if near.volume_key != system.volume_key {
-        return Ok(());
-    }
+    let on_system = near.volume_key == system.volume_key;
     for guarded in ["/mnt", "/media", "/run/media"] {
-        if path.starts_with(guarded) {
+        if on_system && path.starts_with(guarded) {
             return Err(format!(
                 "nothing is mounted there: it lies on the system disk below {guarded}; mount the drive first"
             ));
@@ -228,10 +227,13 @@ fn refuse_bare_mount_point(catalog: &Catalog, path: &Path, near: &Facts) -> Resu
     let text = path.display().to_string();
     for row in catalog.all_copy_roots().map_err(|e| e.to_string())?.into_iter().filter(|r| r.destination == text) {
         let volume = catalog.volume_row(row.volume).map_err(|e| e.to_string())?;
-        if volume.key != system.volume_key {
+        // Another drive at the same point is a rotation; the disk around that point is not.
+        let around = volume.last_mount != near.mount.point && volume.last_mount.starts_with(&near.mount.point);
+        if volume.key != near.volume_key && (on_system || around) {
             return Err(format!(
-                "it was a mounted drive ({}) and now lies on the system disk; mount the drive first",
-                volume.label.unwrap_or(volume.fs_type)
+                "it was a mounted drive ({}) and now lies on the disk of \"{}\"; mount the drive first",
+                volume.label.unwrap_or(volume.fs_type),
+                near.mount.point.display()
             ));
         }
     }
@@ -239,10 +241,9 @@ fn refuse_bare_mount_point(catalog: &Catalog, path: &Path, near: &Facts) -> Resu
 }
 
 /// Our marker at a destination: says that the folder is one, and which volume it was made on.
-pub(super) fn mark(place: &Place) -> Result<(), IngestError> {
+pub(super) fn mark(place: &Place) -> io::Result<()> {
     let relpath = RelPath::new(".goodgate/volume.json").unwrap_or_default();
-    let failed = |source| IngestError::Write { path: relpath.under(place.base.path()), source };
-    if place.base.stat(&relpath).map_err(failed)?.is_some() {
+    if place.base.stat(&relpath)?.is_some() {
         return Ok(());
     }
     let text = serde_json::json!({
@@ -252,7 +253,7 @@ pub(super) fn mark(place: &Place) -> Result<(), IngestError> {
         "made_at": Timestamp::now().to_string(),
     });
     match write_whole(&place.base, &relpath, format!("{text:#}\n").as_bytes(), Replace::Never) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(e)),
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
         _ => Ok(()),
     }
 }

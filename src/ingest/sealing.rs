@@ -10,7 +10,7 @@ use crate::copy::CopyState;
 use crate::digest::hex;
 use crate::disk::write::{Replace, write_whole};
 use crate::job::{Hold, Step};
-use crate::mhl::{self, Creator, History, Process, SealRequest};
+use crate::mhl::{self, Creator, History, HistoryFault, Process, SealRequest};
 use crate::offload::Destination;
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
@@ -117,8 +117,12 @@ fn seal_one(
     config: &Config,
 ) -> Result<(), String> {
     let root = dest.base.sub_root(&dest.folder).map_err(|e| e.to_string())?;
-    let history = History::read(&root).map_err(|e| e.to_string())?;
     let mut known = catalog.generations(dest.id).map_err(|e| e.to_string())?;
+    let history = match History::read(&root) {
+        // A kill or a full disk between our first manifest and its chain: that seal is made again.
+        Err(HistoryFault::ChainMissing { .. }) if known.is_empty() => None,
+        other => other.map_err(|e| e.to_string())?,
+    };
     if history.is_none() && !known.is_empty() {
         for old in std::mem::take(&mut known) {
             let text = format!(

@@ -81,6 +81,8 @@ pub fn standing(station: &Station, catalog: &mut Catalog, card: CardId) -> Resul
     }
     let mut e: Evidence = catalog.evidence(card)?;
     e.card.presence = card_presence;
+    let fs_type = catalog.volume_row(row.volume)?.fs_type;
+    e.card.only_cached = (facts::read_back_class(&fs_type) == ReadBack::Cache).then_some(fs_type);
     for root in &mut e.copy_roots {
         if let Some(i) = roots.iter().position(|r| r.id == root.id) {
             root.presence = seen[i].0.clone();

@@ -71,6 +71,7 @@ struct Run<'a> {
     dead: &'a [OnceLock<Dead>],
     halt: &'a AtomicBool,
     cannot_record: &'a Mutex<Option<CannotRecord>>,
+    attempt: u32,
     again: Mutex<Vec<Again>>,
     unread: Mutex<Vec<(usize, Finding)>>,
     /// What this pass read, for a next attempt to agree with.
@@ -103,6 +104,9 @@ pub(super) fn run(
     progress: &dyn Progress,
 ) -> Result<Outcome, OffloadError> {
     let dead: Vec<OnceLock<Dead>> = dests.iter().map(|_| OnceLock::new()).collect();
+    for lost in options.lost {
+        let _ = dead[lost.dest].set(lost.clone());
+    }
     let (halt, cannot_record) = (AtomicBool::new(false), Mutex::new(None));
     let mut unread = 0;
     for attempt in 1..=ATTEMPTS {
@@ -115,6 +119,7 @@ pub(super) fn run(
             dead: &dead,
             halt: &halt,
             cannot_record: &cannot_record,
+            attempt,
             again: Mutex::default(),
             unread: Mutex::default(),
             read: Mutex::default(),
@@ -240,6 +245,7 @@ impl<'a> Run<'a> {
                         } else {
                             FindingKind::Unreadable
                         };
+                        self.note(format!("\"{}\" on the card: {fault}", task.file.relpath));
                         let finding = Finding::new(kind, self.card.root.path(), &task.file.relpath, fault.to_string());
                         self.unread.lock().unwrap().push((i, finding));
                         continue;
@@ -415,9 +421,7 @@ impl<'a> Run<'a> {
     }
 
     fn die(&self, d: usize, dest: &Destination, e: &io::Error) {
-        let full = matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        let why = format!("destination \"{}\" failed: {e}", dest.name);
-        let _ = self.dead[d].set(Dead { dest: d, full, why });
+        let _ = self.dead[d].set(Dead::new(d, &dest.name, e));
     }
 
     /// A failed write poisons the temp: its bytes are dropped, never synced again.
@@ -435,10 +439,13 @@ impl<'a> Run<'a> {
     }
 
     fn try_again(&self, task: usize, dest: usize, why: String) {
-        let line = format!("\"{}\" on \"{}\": {why}", self.tasks[task].file.relpath, self.dests[dest].name);
+        self.note(format!("\"{}\" on \"{}\": {why}", self.tasks[task].file.relpath, self.dests[dest].name));
+        self.again.lock().unwrap().push(Again { task, dest, why });
+    }
+
+    fn note(&self, line: String) {
         self.event(Event::Note(&line));
         let _ = self.record(Intent::Log(line));
-        self.again.lock().unwrap().push(Again { task, dest, why });
     }
 
     fn prove_lane(&self, d: usize, dest: &'a Destination, written: Receiver<Written<'a>>) {
@@ -447,6 +454,12 @@ impl<'a> Run<'a> {
         for Written { task, record, temp } in written {
             let relpath = &record.file.relpath;
             let place = dest.place(relpath);
+            // What a drive that went away still takes through an open descriptor is no copy that anybody can find.
+            if let Err(e) = dest.base.still_here() {
+                self.die(d, dest, &e);
+                self.unproven(d, task, &record, temp, e.into());
+                continue;
+            }
             let proven = match temp {
                 Some(temp) => verify::prove(temp, &place, &record, &lane, &dest.base, self)
                     .map_err(|(temp, why)| (Some(temp), why)),
@@ -464,6 +477,9 @@ impl<'a> Run<'a> {
                     };
                     if self.record(intent).is_err() {
                         return;
+                    }
+                    if self.attempt > 1 {
+                        self.note(format!("\"{relpath}\" on \"{}\": copied again and proven", dest.name));
                     }
                     self.event(Event::FileDone { relpath, lane: &name });
                 }

@@ -12,6 +12,7 @@ use crate::digest::HashFormat;
 use crate::disk::Root;
 use crate::progress::{CannotRecord, Progress};
 use crate::relpath::RelPath;
+use std::io;
 
 /// One folder that shall hold the card.
 pub struct Destination {
@@ -53,6 +54,8 @@ pub struct Options<'a> {
     /// Read the whole card a second time.
     pub source_reread: bool,
     pub job: JobId,
+    /// Destinations that failed before the first byte.
+    pub lost: &'a [Dead],
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +83,13 @@ pub struct Dead {
     /// No space, no inodes or no quota left.
     pub full: bool,
     pub why: String,
+}
+
+impl Dead {
+    pub fn new(dest: usize, name: &str, e: &io::Error) -> Self {
+        let full = matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        Dead { dest, full, why: format!("destination \"{name}\" failed: {e}") }
+    }
 }
 
 /// Copies and proves what `tasks` ask for. Ends early only when stopped, when nothing can be recorded, or when the

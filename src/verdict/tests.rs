@@ -55,6 +55,7 @@ fn good(files: usize, copies: usize) -> Evidence {
             presence: Presence::AsRecorded { at: now(), here_now: true },
             listed_twice_equal: true,
             disk: disk("card"),
+            only_cached: None,
         },
         files: (0..files).map(file).collect(),
         copy_roots: (0..copies).map(root).collect(),

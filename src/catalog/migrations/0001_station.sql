@@ -128,10 +128,10 @@ CREATE TABLE clip (
   tags TEXT NOT NULL DEFAULT '[]', -- JSON: [[key, value], ...] as the container has them
   rating INTEGER CHECK (rating BETWEEN 0 AND 5), circled INTEGER NOT NULL DEFAULT 0 CHECK (circled IN (0,1)),
   scene TEXT, take TEXT, keywords TEXT NOT NULL DEFAULT '[]', notes TEXT NOT NULL DEFAULT '',
-  tokens TEXT NOT NULL DEFAULT '',
-  UNIQUE (card_id, name)
+  tokens TEXT NOT NULL DEFAULT ''
 ) STRICT;
-CREATE INDEX clip_name ON clip(name);
+CREATE INDEX clip_name ON clip(name); -- names repeat, also within a card: each folder of a camera may begin anew
+CREATE INDEX clip_card ON clip(card_id, name);
 CREATE TABLE clip_file (
   clip_id TEXT NOT NULL REFERENCES clip(id), ord INTEGER NOT NULL, card_id TEXT NOT NULL, relpath BLOB NOT NULL,
   role TEXT NOT NULL CHECK (role IN ('essence','audio','sidecar','proxy','thumb')),

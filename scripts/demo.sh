@@ -65,8 +65,8 @@ choose_disk() {
         return
     fi
     provable=
-    note "No ext4 image could be mounted here either (that needs root and loop devices). The demo goes on: the copies"
-    note "will be made and compared, but the verdict must be NOT SAFE, and says why."
+    note "No ext4 image could be mounted here either (that needs root and loop devices). The demo goes on: copies are"
+    note "made and compared, but the verdict must be NOT SAFE, and says why."
 }
 
 make_image() {
@@ -98,7 +98,8 @@ clip() {
 camera_card() {
     local to=$1/CLIPS
     mkdir -p "$to" "$1/STILLS"
-    local h264=(-c:v libx264 -preset ultrafast -b:v 6M -pix_fmt yuv420p -color_primaries bt709 -color_trc bt709 -colorspace bt709)
+    local h264=(-c:v libx264 -preset ultrafast -b:v 6M -pix_fmt yuv420p)
+    h264+=(-color_primaries bt709 -color_trc bt709 -colorspace bt709)
     clip "$to/A001C001.MOV" 10:00:00:00 0 "${h264[@]}" -c:a pcm_s16le
     clip "$to/A001C002.MOV" 10:04:12:05 90 "${h264[@]}" -c:a aac -b:a 160k
     clip "$to/A001C003.MOV" 10:09:30:00 200 -c:v prores -profile:v 0 -c:a pcm_s24le
@@ -142,7 +143,10 @@ drop() {
 wait_for_verdict() {
     local roll=$1 until=$((SECONDS + WAIT_SECS)) code
     while [ "$SECONDS" -lt "$until" ]; do
-        kill -0 "$daemon" 2>/dev/null || { tail -n 20 "$work/daemon.log" >&2; die "the daemon has ended; its log is above"; }
+        if ! kill -0 "$daemon" 2>/dev/null; then
+            tail -n 20 "$work/daemon.log" >&2
+            die "the daemon has ended; its log is above"
+        fi
         code=0
         "$goodgate" --quiet status "$roll" >"$work/status" 2>&1 || code=$?
         # A card on its way is not safe yet, which is exit 20 as well; without hope of proof the end of the job counts.
@@ -279,7 +283,7 @@ note "SIGTERM: it ended with exit code $code. Its log: $work/daemon.log"
 [ "$code" = 0 ] || die "the daemon ended with exit $code"
 
 note ""
-[ -n "$provable" ] || note "No GOOD GATE was possible here, as said above. Name a folder on a real disk in GOODGATE_DEMO_DIR."
+[ -n "$provable" ] || note "No GOOD GATE was possible here. With a folder on a real disk in GOODGATE_DEMO_DIR it is."
 note "All of it took $SECONDS s. To look around:"
 [ -z "$mounted" ] || note "  (the copies lie in the image $image, mounted at $work/disk)"
 note "  export GOODGATE_CONFIG=$GOODGATE_CONFIG PATH=\"$target/release:\$PATH\""

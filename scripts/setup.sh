@@ -26,7 +26,8 @@ need() {
 has_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return
     local lib
-    for lib in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* /usr/lib64/llvm*/lib/libclang*.so*; do
+    for lib in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* \
+        /usr/lib64/llvm*/lib/libclang*.so*; do
         # libclang-cpp is another library.
         case $lib in *libclang-cpp*) ;; *) [ -e "$lib" ] && return ;; esac
     done
@@ -69,7 +70,7 @@ find_missing() {
 
 install_missing() {
     local why="needed and not found: ${missing[*]}"
-    has apt-get || die "$why" "there is no apt-get here; install what these Debian packages hold by your own package manager"
+    has apt-get || die "$why" "there is no apt-get here; install what these Debian packages hold with what is"
     may_be_root || die "$why" "as root: apt-get update && apt-get install --no-install-recommends ${missing[*]}"
     say "Needed and not found; installing with apt: ${missing[*]}"
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)

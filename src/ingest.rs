@@ -347,6 +347,10 @@ pub fn ingest(
     request: &Request,
     progress: &dyn Progress,
 ) -> Result<Standing, IngestError> {
+    if let Some(job) = without_card(catalog, request)? {
+        let standing = standing(station, catalog, job.card)?;
+        return finish(station, catalog, request, &job, standing, progress);
+    }
     let (planned, _job_lock, device_locks) = loop {
         let seen = go(see(station, catalog, request, false)?)?;
         let job_lock = job_lock(station, &seen.source)?;
@@ -365,15 +369,27 @@ pub fn ingest(
             step_to(catalog, &job, Step::Offload, Some((hold, e.to_string())))?;
         }
     }
-    let mut standing = standing?;
-    // The next card may have the disks; what follows reads one copy at its leisure.
-    drop(device_locks);
+    let standing = standing?;
+    // The card may go and the next one may have the disks; what follows reads one copy at its leisure.
+    drop((planned, device_locks));
+    finish(station, catalog, request, &job, standing, progress)
+}
+
+/// Metadata and proxies, then the end of the job.
+fn finish(
+    station: &Station,
+    catalog: &mut Catalog,
+    request: &Request,
+    job: &Job,
+    mut standing: Standing,
+    progress: &dyn Progress,
+) -> Result<Standing, IngestError> {
     let proxies = !request.no_media && station.config.media.enabled;
     let free = catalog.open_job(job.card)?.is_some_and(|j| j.hold.is_none());
     if let Some(mut room) = describe::Room::enter(station, catalog, job.card, proxies, progress)? {
         room.describe(catalog, progress)?;
         if free {
-            step_to(catalog, &job, Step::Derive, None)?;
+            step_to(catalog, job, Step::Derive, None)?;
         }
         room.derive(catalog, progress)?;
     }
@@ -382,6 +398,20 @@ pub fn ingest(
         standing.report.step = None;
     }
     Ok(standing)
+}
+
+/// The card's open job, when only metadata and proxies are left of it: they need a copy, and not the card.
+fn without_card(catalog: &Catalog, request: &Request) -> Result<Option<Job>, IngestError> {
+    let same = |json: &str| serde_json::from_str::<Request>(json).is_ok_and(|r| r.card == request.card);
+    let left = |step| matches!(step, Step::Describe | Step::Derive);
+    let job = catalog.jobs()?.into_iter().find(|j| j.done_at.is_none() && left(j.step) && same(&j.request));
+    Ok(job.filter(|_| !request.card.exists()).map(|j| Job {
+        id: j.id,
+        card: j.card,
+        started_at: j.started_at,
+        roots: Vec::new(),
+        lost: Vec::new(),
+    }))
 }
 
 fn go(planned: Planned) -> Result<Planned, IngestError> {

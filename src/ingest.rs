@@ -8,13 +8,14 @@ mod describe;
 mod places;
 mod recorder;
 mod sealing;
+mod seeing;
 mod standing;
 
+pub use seeing::{PlanDestination, PlanReport, dry_run};
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
 
-use crate::card;
 use crate::catalog::{Catalog, CatalogError, NewCard, NewCopyRoot};
-use crate::clip::{CardId, CopyRootId, JobId, Listing, SourceKind, Warning};
+use crate::clip::{CardId, CopyRootId, JobId, SourceKind};
 use crate::config::Config;
 use crate::disk::facts;
 use crate::disk::list::ListError;
@@ -27,6 +28,7 @@ use crate::progress::{CannotRecord, Event, Progress};
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use places::{Known, Place, Source};
+use seeing::{Planned, note_rotation, see};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -122,211 +124,6 @@ impl IngestError {
             _ => None,
         }
     }
-}
-
-/// What a `--dry-run` shows.
-#[derive(Debug, Serialize)]
-pub struct PlanReport {
-    pub roll: String,
-    pub source_kind: SourceKind,
-    pub layout: String,
-    pub files: usize,
-    pub bytes: u64,
-    pub clips: usize,
-    pub known: Option<String>,
-    pub warnings: Vec<Warning>,
-    pub destinations: Vec<PlanDestination>,
-    pub refusals: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub struct PlanDestination {
-    pub destination: String,
-    pub disk: String,
-    pub read_back: crate::copy::ReadBack,
-    pub free_bytes: u64,
-    /// How many more cards of this size fit after this one.
-    pub cards_left: u64,
-}
-
-/// Everything known before the first byte.
-struct Planned {
-    source: Source,
-    places: Vec<Place>,
-    /// The roll's folder at each place.
-    folders: Vec<String>,
-    roll: String,
-    known: Option<CardId>,
-    warnings: Vec<Warning>,
-    refusals: Vec<plan::Refusal>,
-}
-
-/// Looks at the card and its destinations and says what an offload would do. Writes nothing but destination folders
-/// that are allowed to be made, and not even those when `dry`.
-fn see(station: &Station, catalog: &mut Catalog, request: &Request, dry: bool) -> Result<Planned, IngestError> {
-    let source = places::source(station, catalog, &request.card)?;
-    if source.card.listing.files.is_empty() {
-        return Err(IngestError::EmptyCard(request.card.clone()));
-    }
-    if let Some(roll) = &request.roll {
-        places::check_roll(roll).map_err(IngestError::Roll)?;
-    }
-    let known = match places::known_card(catalog, &source, request.roll.as_deref())? {
-        Some((id, Known::Changed(changed))) => {
-            let roll = catalog.card(id)?.map(|c| c.roll).unwrap_or_default();
-            return Err(IngestError::Changed { roll, changed });
-        }
-        Some((id, Known::Same { .. })) => Some(id),
-        _ => None,
-    };
-    let recorded = match known {
-        Some(id) => catalog.card(id)?.map(|c| c.roll),
-        None => None,
-    };
-    let roll = recorded.or(request.roll.clone()).or(source.roll.clone()).ok_or_else(|| {
-        IngestError::Roll("neither the folder nor the volume has a usable one; say it with --roll".into())
-    })?;
-    let wanted = places::wanted(station, request, &source.card, &roll)?;
-    let misplaced = misplaced(source.root.path(), &wanted);
-    if !misplaced.is_empty() {
-        return Err(IngestError::Refused(misplaced));
-    }
-    let mut places = Vec::new();
-    for path in &wanted {
-        let make = match (dry, request.to.is_empty()) {
-            (true, _) => places::Make::Nothing,
-            (false, true) => places::Make::Folders,
-            (false, false) => places::Make::Last,
-        };
-        places.push(places::open(catalog, path, make)?);
-    }
-    let card_id = known;
-    rotated(catalog, card_id, &places)?;
-    let folders = match card_id {
-        None => vec![places::folder(catalog, None, &roll, &places)?; places.len()],
-        Some(_) => {
-            let one = |p: &Place| places::folder(catalog, card_id, &roll, std::slice::from_ref(p));
-            places.iter().map(one).collect::<Result<_, _>>()?
-        }
-    };
-    let roll = if card_id.is_some() { roll } else { folders.first().cloned().unwrap_or(roll) };
-    let used = (source.kind == SourceKind::Card)
-        .then_some(card::UsedSpace { used_bytes: source.facts.used_bytes, cluster_bytes: source.facts.cluster_bytes });
-    let warnings = card::warnings(&source.card, used);
-    let mut dests = Vec::new();
-    for (place, folder) in places.iter().zip(&folders) {
-        dests.push(plan::DestinationFacts {
-            name: place.name.clone(),
-            path: place.path.clone(),
-            fs_type: place.facts.mount.fs_type.clone(),
-            read_only: place.facts.mount.read_only,
-            free_bytes: place.facts.free_bytes,
-            free_inodes: place.facts.free_inodes,
-            cluster_bytes: place.facts.cluster_bytes,
-            present: present(place, folder, &source.card.listing)?,
-        });
-    }
-    let refusals = plan::refusals(source.root.path(), &source.card.listing, &dests);
-    Ok(Planned { source, places, folders, roll, known: card_id, warnings, refusals })
-}
-
-/// Drives take turns at one mount point. Another volume at a known path is a new destination, but not in the middle of
-/// a job that began on the old one.
-fn rotated(catalog: &Catalog, card: Option<CardId>, places: &[Place]) -> Result<(), IngestError> {
-    let Some(card) = card else { return Ok(()) };
-    let Some(job) = catalog.open_job(card)? else { return Ok(()) };
-    let copying = matches!(job.step, Step::Settle | Step::Offload | Step::Seal) && job.hold != Some(Hold::Cancelled);
-    for root in catalog.copy_roots(card)?.into_iter().filter(|_| copying) {
-        let swapped = |p: &&Place| p.name == root.destination && p.volume != root.volume;
-        if places.iter().any(|p| p.volume == root.volume) {
-            continue;
-        }
-        if let Some(place) = places.iter().find(swapped) {
-            let old = catalog.volume_row(root.volume)?;
-            let why = format!(
-                "this offload began there on another volume ({}): mount that one again, or cancel the job",
-                old.label.unwrap_or(old.key)
-            );
-            return Err(IngestError::Destination { path: place.name.clone(), why });
-        }
-    }
-    Ok(())
-}
-
-/// The volumes that were at these paths before, for a note.
-fn note_rotation(catalog: &Catalog, places: &[Place], progress: &dyn Progress) -> Result<(), IngestError> {
-    let known = catalog.all_copy_roots()?;
-    for place in places {
-        let here = known.iter().any(|r| r.destination == place.name && r.volume == place.volume);
-        let Some(old) = known.iter().rev().find(|r| r.destination == place.name && !here) else { continue };
-        let (old, new) = (catalog.volume_row(old.volume)?, catalog.volume_row(place.volume)?);
-        let name = |v: crate::catalog::VolumeRow| v.label.unwrap_or(v.key);
-        let text = format!("\"{}\" is a new volume ({}); before it was {}", place.name, name(new), name(old));
-        progress.event(Event::Note(&text));
-    }
-    Ok(())
-}
-
-/// Before a folder is made there: a destination may lie neither on the card nor in another destination.
-fn misplaced(card: &Path, wanted: &[PathBuf]) -> Vec<plan::Refusal> {
-    let text = |p: &Path| p.display().to_string();
-    let ends: Vec<_> = wanted.iter().map(|p| resolved(p).unwrap_or_else(|| p.clone())).collect();
-    let mut out = Vec::new();
-    for (i, end) in ends.iter().enumerate() {
-        if end.starts_with(card) {
-            out.push(plan::Refusal::InsideCard { dest: text(&wanted[i]), card: text(card) });
-        }
-        for (j, other) in ends[..i].iter().enumerate().filter(|(_, o)| end.starts_with(o) || o.starts_with(end)) {
-            // Both there: the plan says it, beside all other refusals.
-            if !(end.is_dir() && other.is_dir()) {
-                let (first, second) = (text(&wanted[j]), text(&wanted[i]));
-                out.push(plan::Refusal::SameDestination { first, second });
-            }
-        }
-    }
-    out
-}
-
-/// Where a path leads, also when its end is still to be made.
-fn resolved(path: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(path).ok()?;
-    path.ancestors().find_map(|p| Some(p.canonicalize().ok()?.join(path.strip_prefix(p).ok()?)))
-}
-
-/// Card files that already have their final name in the roll's folder.
-fn present(place: &Place, folder: &str, listing: &Listing) -> Result<Vec<RelPath>, IngestError> {
-    let folder = RelPath::new(folder).map_err(|e| IngestError::Roll(e.to_string()))?;
-    if !place.exists || place.base.stat(&folder).ok().flatten().is_none() {
-        return Ok(Vec::new());
-    }
-    let there = |f: &&crate::clip::CardFile| place.base.stat(&folder.join_rel(&f.relpath)).ok().flatten().is_some();
-    Ok(listing.files.iter().filter(there).map(|f| f.relpath.clone()).collect())
-}
-
-/// `offload --dry-run`.
-pub fn dry_run(station: &Station, catalog: &mut Catalog, request: &Request) -> Result<PlanReport, IngestError> {
-    let p = see(station, catalog, request, true)?;
-    let listing = &p.source.card.listing;
-    let bytes = listing.bytes();
-    let destination = |place: &Place| PlanDestination {
-        destination: place.name.clone(),
-        disk: place.facts.disk.text.clone(),
-        read_back: facts::read_back_class(&place.facts.mount.fs_type),
-        free_bytes: place.facts.free_bytes,
-        cards_left: (place.facts.free_bytes.checked_div(bytes.max(1)).unwrap_or(0)).saturating_sub(1),
-    };
-    Ok(PlanReport {
-        roll: p.roll,
-        source_kind: p.source.kind,
-        layout: p.source.card.layout.clone(),
-        files: listing.files.len(),
-        bytes,
-        clips: p.source.card.clips.len(),
-        known: p.known.map(|id| id.to_string()),
-        warnings: p.warnings,
-        destinations: p.places.iter().map(destination).collect(),
-        refusals: p.refusals.iter().map(ToString::to_string).collect(),
-    })
 }
 
 /// Is this card known, proven and without anything new? Then a daemon answers at once.

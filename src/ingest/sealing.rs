@@ -68,10 +68,10 @@ pub(super) fn seal(
         entries.retain(|e| !mhl::is_chain(e.relpath()));
         if entries.len() + chains < listing.files.len() {
             let missing = listing.files.len() - entries.len() - chains;
-            let why =
-                rows.iter().filter(|r| r.state != CopyState::Proven).find_map(|r| r.note.clone()).unwrap_or_default();
+            let why = rows.iter().filter(|r| r.state != CopyState::Proven).find_map(|r| r.note.as_deref());
+            let why = why.map(|w| format!(": {w}")).unwrap_or_default();
             let note =
-                format!("\"{}\": {missing} of {} files are not proven there: {why}", dest.name, listing.files.len());
+                format!("\"{}\": {missing} of {} files are not proven there{why}", dest.name, listing.files.len());
             let hold = match rows.iter().any(|r| r.state == CopyState::Conflict) {
                 true => Hold::Conflict,
                 false => Hold::DestinationFailed,

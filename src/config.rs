@@ -160,6 +160,10 @@ pub struct Offload {
     pub roll_from: Vec<RollFrom>,
     /// Values for destination templates; an empty one must be given with `--set`.
     pub set: BTreeMap<String, String>,
+    /// Files below this size, in bytes, are copied by several streams at once and share their syncs; 0: none is.
+    pub small_below_bytes: u64,
+    /// A destination that kept the others waiting for so long is left behind and filled later.
+    pub detach_after: Duration,
 }
 
 /// What each manifest says of who made it and where.
@@ -270,6 +274,8 @@ impl Default for Config {
                 verify: VerifyDepth::Full,
                 roll_from: vec![RollFrom::Folder, RollFrom::Volume],
                 set: BTreeMap::new(),
+                small_below_bytes: 32 << 20,
+                detach_after: Duration::from_secs(10),
             },
             hash: vec![HashFormat::Xxh64],
             mhl: Mhl::default(),

@@ -83,6 +83,18 @@ impl Hasher {
         }
         assert!(self.len.is_multiple_of(BLOCK_BYTES), "only the last part may end inside a block");
         let start = self.len;
+        self.len += data.len() as u64;
+        if data.len() as u64 <= BLOCK_BYTES {
+            // Not worth a second thread.
+            self.others.iter_mut().for_each(|h| h.update(data));
+            if start == 0 {
+                self.first = blake3::hash(data);
+            }
+            if start > 0 || data.len() as u64 == BLOCK_BYTES {
+                self.blocks.push(block_digest(start, data));
+            }
+            return;
+        }
         let blocks = || -> Vec<[u8; 32]> {
             data.par_chunks(BLOCK_BYTES as usize)
                 .enumerate()
@@ -90,11 +102,7 @@ impl Hasher {
                 .collect()
         };
         let (blocks, ()) = rayon::join(blocks, || self.others.par_iter_mut().for_each(|h| h.update(data)));
-        if start == 0 && data.len() as u64 <= BLOCK_BYTES {
-            self.first = blake3::hash(data);
-        }
         self.blocks.extend(blocks);
-        self.len += data.len() as u64;
     }
 
     pub fn finish(self) -> (Digests, BlockDigests) {

@@ -16,18 +16,17 @@ pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
 
 use crate::catalog::{Catalog, CatalogError, NewCard, NewCopyRoot};
 use crate::clip::{CardId, CopyRootId, JobId, SourceKind};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::disk::facts;
 use crate::disk::list::ListError;
 use crate::disk::lock::{self, Lock};
-use crate::disk::write::remove;
 use crate::evidence::Relaxed;
 use crate::job::{Hold, Step};
 use crate::offload::{self, Destination, plan};
 use crate::progress::{CannotRecord, Event, Progress};
 use crate::relpath::RelPath;
 use jiff::Timestamp;
-use places::{Known, Place, Source};
+use places::{Known, Source};
 use seeing::{Planned, note_rotation, see};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -276,6 +275,22 @@ pub(crate) fn device_lock_name(facts: &facts::Facts) -> String {
     format!("device {}", facts.disk.id.as_deref().unwrap_or(&facts.volume_key))
 }
 
+/// How many files are read at once from the device: many where no head must move.
+pub(crate) fn lanes(config: &Config, facts: &facts::Facts) -> usize {
+    let mut names: Vec<String> =
+        vec![facts.mount.point.display().to_string(), facts.mount.source.display().to_string()];
+    names.extend(Path::new(&facts.mount.source).file_name().map(|n| n.to_string_lossy().into_owned()));
+    // `serial:MODEL:SERIAL`, `Model (sdb)`
+    names.extend(facts.disk.id.iter().flat_map(|id| id.rsplit(':').next()).map(String::from));
+    names.extend(facts.disk.text.rsplit_once('(').map(|(_, name)| name.trim_end_matches(')').to_owned()));
+    let rule = config.devices.iter().find(|rule| rule.matches(names.iter().map(String::as_str)));
+    let is_flash = match rule {
+        Some(rule) => rule.kind == config::DeviceKind::Flash,
+        None => facts.kind == facts::DeviceKind::Flash,
+    };
+    if is_flash { config.verify.flash_lanes.max(1) as usize } else { 1 }
+}
+
 /// The intent, committed before the first byte: card, destinations, job, and every temp by name.
 fn write_down(
     catalog: &mut Catalog,
@@ -342,14 +357,6 @@ fn write_down(
         };
         roots.push(catalog.copy_root(card, &new, now)?);
     }
-    // Temps of an earlier run that never got their name: ours by their intent row, and never trusted.
-    for (root, _, temp) in catalog.planned_temps(card)? {
-        if let Some(i) = roots.iter().position(|r| *r == root) {
-            let place = &p.places[i];
-            let relpath = RelPath::new(&p.folders[i]).unwrap_or_default().join_rel(&temp);
-            let _ = remove(&place.base, &relpath);
-        }
-    }
     // Absolute: the daemon may continue it from another folder.
     let to = request.to.iter().map(|d| std::path::absolute(d).unwrap_or_else(|_| d.clone())).collect();
     let kept = Request { card: source.root.path().to_path_buf(), to, ..request.clone() };
@@ -367,13 +374,23 @@ fn offload_and_seal(
     progress: &dyn Progress,
 ) -> Result<Standing, IngestError> {
     step_to(catalog, job, Step::Offload, None)?;
-    let dests = destinations(p, job)?;
-    let fault = copying::copy(station, catalog, request, p, job, &dests, progress)?;
+    let (dests, devices) = destinations(station, p, job)?;
+    let copy = copying::Copy { station, request, p, job, dests: &dests, devices: &devices };
+    let mut copied = copy.from_card(catalog, progress)?;
+    if copied.again {
+        copied = copy.from_card(catalog, progress)?;
+    }
     sealing::check_headers(catalog, job, &dests)?;
     step_to(catalog, job, Step::Seal, None)?;
     progress.event(Event::Step { roll: &p.roll, step: Step::Seal.name() });
-    let unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
-    match fault.or(unsealed) {
+    let mut unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
+    if !copied.behind.is_empty() {
+        step_to(catalog, job, Step::Offload, None)?;
+        copied.hold = copied.hold.or(copy.from_copy(catalog, &copied.behind, progress)?);
+        step_to(catalog, job, Step::Seal, None)?;
+        unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
+    }
+    match copied.hold.or(unsealed) {
         Some((hold, note)) => step_to(catalog, job, Step::Offload, Some((hold, note)))?,
         None => step_to(catalog, job, Step::Describe, None)?,
     }
@@ -383,16 +400,37 @@ fn offload_and_seal(
     Ok(standing)
 }
 
-fn destinations(p: &Planned, job: &Job) -> Result<Vec<Destination>, IngestError> {
-    let dest = |((place, folder), id): ((&Place, &String), &CopyRootId)| {
+/// The destinations with the devices below them; the card's own device is the first.
+fn destinations(
+    station: &Station,
+    p: &Planned,
+    job: &Job,
+) -> Result<(Vec<Destination>, Vec<offload::Device>), IngestError> {
+    let mut names = vec![device_lock_name(&p.source.facts)];
+    let mut devices = vec![device(&station.config, &p.source.facts)];
+    let mut dests = Vec::new();
+    for ((place, folder), id) in p.places.iter().zip(&p.folders).zip(&job.roots) {
         let at = |source| IngestError::Write { path: place.base.path().to_path_buf(), source };
-        Ok(Destination {
+        let name = device_lock_name(&place.facts);
+        let device = names.iter().position(|n| *n == name).unwrap_or_else(|| {
+            names.push(name);
+            devices.push(device(&station.config, &place.facts));
+            devices.len() - 1
+        });
+        dests.push(Destination {
             id: *id,
             base: place.base.try_clone().map_err(at)?,
             folder: RelPath::new(folder).map_err(|e| IngestError::Roll(e.to_string()))?,
             fs_type: place.facts.mount.fs_type.clone(),
             name: place.name.clone(),
-        })
-    };
-    p.places.iter().zip(&p.folders).zip(&job.roots).map(dest).collect()
+            device,
+            grouped: facts::may_group(&place.facts.mount.fs_type),
+        });
+    }
+    Ok((dests, devices))
+}
+
+fn device(config: &Config, facts: &facts::Facts) -> offload::Device {
+    let lanes = lanes(config, facts);
+    offload::Device { lanes, seeks: lanes == 1 && facts.kind != facts::DeviceKind::None }
 }

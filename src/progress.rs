@@ -1,6 +1,6 @@
 //! How all below speaks upward: bytes moved, files done, findings, steps; and the question whether to stop.
 
-use crate::clip::{CardFile, CopyRootId, JobId};
+use crate::clip::{CardFile, CopyRootId, JobId, Warning};
 use crate::copy::{FileRecord, ReadBack};
 use crate::finding::Finding;
 use crate::relpath::RelPath;
@@ -30,6 +30,11 @@ pub enum Event<'a> {
         lane: &'a str,
     },
     Finding(&'a Finding),
+    /// Every file of the card is proven at this destination; so many have them all by now.
+    CopyProven {
+        destination: &'a str,
+        copies: usize,
+    },
     Step {
         roll: &'a str,
         step: &'a str,
@@ -48,6 +53,12 @@ pub enum Event<'a> {
     },
 }
 
+/// The words for [`Event::CopyProven`].
+pub fn copy_proven(destination: &str, copies: usize) -> String {
+    let copies = if copies == 1 { "one proven copy".into() } else { format!("{copies} proven copies") };
+    format!("{copies}: every file is proven in \"{destination}\"")
+}
+
 /// A fact to be written down durably before the work goes on.
 #[derive(Clone, Debug)]
 pub enum Intent {
@@ -57,6 +68,12 @@ pub enum Intent {
     ReRead {
         file: CardFile,
         equal: bool,
+    },
+    /// The card gave different bytes, and two readings out of three agree on these. The warning says so until a person
+    /// accepts it.
+    Settled {
+        record: Box<FileRecord>,
+        warning: Warning,
     },
     /// This copy is published and proven: read back with that class, size and time as `stat` shows them.
     Proven {
@@ -97,6 +114,11 @@ pub trait Progress: Sync {
 
     /// Returns once the fact is durable.
     fn record(&self, intent: Intent) -> Result<(), CannotRecord>;
+
+    /// Returns once all of them are durable, in this order.
+    fn record_all(&self, intents: Vec<Intent>) -> Result<(), CannotRecord> {
+        intents.into_iter().try_for_each(|intent| self.record(intent))
+    }
 }
 
 /// Says and records nothing.

@@ -1,10 +1,14 @@
 //! Re-reads files past the page cache and compares. Declares `VerifiedFile` and `SealEntry` (private fields) and is
 //! their only maker: what was not read here cannot be called proven, and cannot be sealed.
 
+mod group;
+
+pub use group::{Member, prove_group};
+
 use crate::copy::{FileRecord, ReadBack};
 use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};
 use crate::disk::read::PastCache;
-use crate::disk::write::{ALIGN, Buffer, Temp, buffer};
+use crate::disk::write::{Buffer, Temp, buffer};
 use crate::disk::{Root, Stat};
 use crate::finding::{Finding, FindingKind};
 use crate::hash::{Hasher, block_digest};
@@ -162,12 +166,12 @@ pub enum ReadFault {
     Stopped,
 }
 
-/// Reads to the end, handing each part (a multiple of [`BLOCK_BYTES`] but for the last) to `each`.
+/// Reads to the end, handing each part (a multiple of [`BLOCK_BYTES`] but for the last) to `each`. No buffer: stopped.
 pub fn read_parts(
     read: &mut PastCache,
     lane: &str,
     progress: &dyn Progress,
-    mut next_buffer: impl FnMut() -> Buffer,
+    mut next_buffer: impl FnMut() -> Option<Buffer>,
     mut each: impl FnMut(Buffer, usize),
 ) -> Result<(), ReadFault> {
     let size = read.stat().size_bytes;
@@ -177,7 +181,7 @@ pub fn read_parts(
             return Err(ReadFault::Stopped);
         }
         let want = (size - offset).min(CHUNK_BYTES as u64) as usize;
-        let mut buf = next_buffer();
+        let mut buf = next_buffer().ok_or(ReadFault::Stopped)?;
         let begun = std::time::Instant::now();
         let got = read.read_at(offset, &mut buf, want).map_err(|source| ReadFault::Io { offset, source })?;
         if got < want {
@@ -195,6 +199,11 @@ pub fn read_parts(
     Ok(())
 }
 
+thread_local! {
+    /// One a lane, kept from file to file: making and clearing it costs more than reading a small file.
+    static SCRATCH: std::cell::RefCell<Option<Buffer>> = const { std::cell::RefCell::new(None) };
+}
+
 /// Reads a whole file and hashes it.
 pub fn read_whole(
     mut read: PastCache,
@@ -203,19 +212,19 @@ pub fn read_whole(
     progress: &dyn Progress,
 ) -> Result<Reading, ReadFault> {
     let mut hasher = Hasher::new(formats);
-    let spare = std::cell::RefCell::new(None);
-    // Small files are many: no more is cleared than one of them needs.
-    let size_bytes = (read.stat().size_bytes as usize).clamp(1, CHUNK_BYTES).next_multiple_of(ALIGN);
-    read_parts(
-        &mut read,
-        lane,
-        progress,
-        || spare.take().unwrap_or_else(|| buffer(size_bytes)),
-        |buf, len| {
-            hasher.update(&buf[..len]);
-            spare.replace(Some(buf));
-        },
-    )?;
+    SCRATCH.with_borrow_mut(|spare| {
+        let spare = std::cell::RefCell::new(spare);
+        read_parts(
+            &mut read,
+            lane,
+            progress,
+            || Some(spare.borrow_mut().take().unwrap_or_else(|| buffer(CHUNK_BYTES))),
+            |buf, len| {
+                hasher.update(&buf[..len]);
+                spare.borrow_mut().replace(buf);
+            },
+        )
+    })?;
     let (digests, blocks) = hasher.finish();
     Ok(Reading { digests, blocks, stat: read.stat(), class: read.class() })
 }
@@ -229,6 +238,8 @@ pub enum Unproven {
     Taken,
     #[error("read-back failed: {0}")]
     Read(#[from] ReadFault),
+    #[error("writing failed: the sync of its group: {0}")]
+    Poisoned(io::Error),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -284,12 +295,17 @@ pub fn prove_existing(
     }
 }
 
-fn read_back(root: &Root, place: &RelPath, lane: &Lane<'_>, progress: &dyn Progress) -> Result<Reading, Unproven> {
+pub(crate) fn read_back(
+    root: &Root,
+    place: &RelPath,
+    lane: &Lane<'_>,
+    progress: &dyn Progress,
+) -> Result<Reading, Unproven> {
     Ok(read_whole(PastCache::open(root, place, lane.fs_type)?, &[], lane.name, progress)?)
 }
 
 /// `None` when the bytes are the same; otherwise the blocks that differ.
-fn difference(record: &FileRecord, reading: &Reading) -> Option<Vec<(u64, u64)>> {
+pub(crate) fn difference(record: &FileRecord, reading: &Reading) -> Option<Vec<(u64, u64)>> {
     if record.digests.blake3 == reading.digests.blake3 && record.file.size_bytes == reading.stat.size_bytes {
         return None;
     }

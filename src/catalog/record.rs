@@ -121,38 +121,34 @@ impl Catalog {
     pub fn file_digests(&self, card: CardId) -> Result<Vec<FileRow>, CatalogError> {
         self.read(|c| files(c, card))
     }
+}
 
-    /// Two reads out of three agreed: their values replace the first read's, and the warning stays until a person
-    /// accepts it. Copies that were proven for other bytes are failed.
-    pub fn settle_unstable(
-        &mut self,
-        card: CardId,
-        record: &FileRecord,
-        warning: &Warning,
-        now: Timestamp,
-    ) -> Result<(), CatalogError> {
-        self.write(|tx| {
-            store_read(tx, card, record, 2, false, now)?;
-            warnings::raise(tx, card, warning, now)?;
-            let sql = "SELECT copy_root_id FROM copy
-                       WHERE card_id = ?1 AND relpath = ?2 AND state = 'proven' AND blake3 <> ?3";
-            let values = params![card.to_string(), record.file.relpath.as_bytes(), &record.digests.blake3[..]];
-            let others: Vec<CopyRootId> = tx
-                .prepare(sql)?
-                .query_map(values, |r| parsed(r, "copy_root_id", CopyRootId::parse))?
-                .collect::<Result<_, _>>()?;
-            for root in others {
-                fail(tx, card, root, &record.file.relpath, CopyState::Failed, "holds bytes of an unstable read")?;
-            }
-            Ok(())
-        })
+/// The note of a copy that was proven for bytes which the card is not thought to hold any more.
+pub const OF_UNSTABLE_READ: &str = "holds bytes of an unstable read";
+
+/// Two reads out of three agreed: their values replace the first read's, and the warning stays until a person accepts
+/// it. Copies that were proven for other bytes are failed.
+fn settle(c: &Connection, card: CardId, record: &FileRecord, warning: &Warning, now: Timestamp) -> Result<(), Fault> {
+    store_read(c, card, record, 2, false, now)?;
+    warnings::raise(c, card, warning, now)?;
+    let sql = "SELECT copy_root_id FROM copy
+               WHERE card_id = ?1 AND relpath = ?2 AND state = 'proven' AND blake3 <> ?3";
+    let values = params![card.to_string(), record.file.relpath.as_bytes(), &record.digests.blake3[..]];
+    let others: Vec<CopyRootId> = c
+        .prepare(sql)?
+        .query_map(values, |r| parsed(r, "copy_root_id", CopyRootId::parse))?
+        .collect::<Result<_, _>>()?;
+    for root in others {
+        fail(c, card, root, &record.file.relpath, CopyState::Failed, OF_UNSTABLE_READ)?;
     }
+    Ok(())
 }
 
 fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
     match intent {
         Intent::Read(record) => read(c, card, record, now),
         Intent::ReRead { file, equal } => reread(c, card, file, *equal, now),
+        Intent::Settled { record, warning } => settle(c, card, record, warning, now),
         Intent::Proven { copy, relpath, size_bytes, mtime_ns, read_back, job } => {
             let proof = Proof { size_bytes: *size_bytes, mtime_ns: *mtime_ns, read_back: *read_back };
             prove(c, card, *copy, relpath, *job, proof, now)?;

@@ -234,7 +234,8 @@ fn a_settled_file_has_the_agreeing_bytes_and_fails_copies_of_others() {
     let mut s = Station::offloaded();
     s.cat.apply(s.card, &[Intent::Read(Box::new(read_of(CLIP, 2)))], at(2)).unwrap();
     let warning = Warning { id: format!("unstable:{CLIP}"), text: "two of three reads agreed".into() };
-    s.cat.settle_unstable(s.card, &read_of(CLIP, 2), &warning, at(3)).unwrap();
+    let settled = Intent::Settled { record: Box::new(read_of(CLIP, 2)), warning };
+    s.cat.apply(s.card, &[settled], at(3)).unwrap();
     let row = s.file(CLIP);
     assert_eq!((row.equal_reads, row.unstable), (2, false));
     assert_eq!(s.copy(0, CLIP).state, CopyState::Failed);

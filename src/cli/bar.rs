@@ -4,7 +4,7 @@ use super::args::Shown;
 use super::print::{Out, complain, dumb, shown};
 use super::stop::Stop;
 use super::tally::Tally;
-use goodgate::progress::{CannotRecord, Event, Intent, Progress};
+use goodgate::progress::{CannotRecord, Event, Intent, Progress, copy_proven};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal};
@@ -129,6 +129,9 @@ impl Bar {
                 self.tell_rest();
                 json!({"event": "step", "roll": roll, "step": step, "bottleneck": self.state().tally.bottleneck()})
             }
+            Event::CopyProven { destination, copies } => {
+                json!({"event": "copy", "destination": destination, "proven_copies": copies})
+            }
             Event::Note(text) => json!({"event": "note", "text": text}),
             Event::Verdict { roll, safe, text } => {
                 json!({"event": "verdict", "roll": roll, "safe": safe, "text": text})
@@ -172,6 +175,7 @@ impl Bar {
                 self.news(&finding.line());
             }
             Event::Finding(_) => {}
+            Event::CopyProven { destination, copies } => self.news(&copy_proven(destination, *copies)),
             Event::Note(text) => self.news(text),
             Event::Clip { name, media, note } => {
                 self.state().tally.clip();

@@ -74,6 +74,8 @@ struct RawOffload {
     verify: Option<Text>,
     roll_from: Option<Spanned<Vec<Text>>>,
     set: BTreeMap<Text, Text>,
+    small_below: Option<Text>,
+    detach_after: Option<Text>,
 }
 
 #[derive(Deserialize, Default)]
@@ -326,6 +328,13 @@ impl Source<'_> {
             }
             let kinds = [("folder", RollFrom::Folder), ("volume", RollFrom::Volume)];
             out.roll_from = from.get_ref().iter().map(|f| self.one_of(f, &kinds)).collect::<Result<_, _>>()?;
+        }
+        if let Some(size) = raw.small_below {
+            // None is a good answer here: every file for itself.
+            out.small_below_bytes = parse_size(size.get_ref()).map_err(|e| self.error(size.span(), e, None))?;
+        }
+        if let Some(after) = self.unit(raw.detach_after, parse_duration)? {
+            out.detach_after = after;
         }
         for (key, value) in raw.set {
             let name = key.get_ref();

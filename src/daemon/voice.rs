@@ -8,7 +8,7 @@ use crate::config::NotifyOn;
 use crate::finding::Finding;
 use crate::job::Hold;
 use crate::offload::plan::human;
-use crate::progress::{CannotRecord, Event, Intent, Progress};
+use crate::progress::{CannotRecord, Event, Intent, Progress, copy_proven};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -153,6 +153,7 @@ impl Progress for Voice<'_> {
                 debug!("{roll}: step {step}");
                 self.show(format!("{step} {roll}"));
             }
+            Event::CopyProven { destination, copies } => info!("{}: {}", self.name, copy_proven(destination, copies)),
             Event::Note(text) => info!("{}: {text}", self.name),
             Event::Verdict { roll, safe, text } => {
                 self.tell_findings(roll);

@@ -170,6 +170,12 @@ pub fn read_back_class(fs_type: &str) -> ReadBack {
     }
 }
 
+/// Whether one sync of the filesystem may stand for one a file: only where the order sync all, rename, sync all was cut
+/// off by a power cut again and again, and every final name led to whole bytes. Others join after the same trial.
+pub fn may_group(fs_type: &str) -> bool {
+    matches!(fs_type, "ext4" | "xfs" | "btrfs")
+}
+
 /// Names that differ only by case meet in one file there.
 pub fn folds_case(fs_type: &str) -> bool {
     matches!(fs_type, "exfat" | "vfat" | "msdos" | "ntfs" | "ntfs3" | "fuseblk" | "hfs" | "hfsplus" | "cifs" | "smb3")
@@ -228,8 +234,9 @@ fn disk_of(device: (u32, u32), depth: u32) -> (Disk, DeviceKind, bool) {
             return (Disk { text: format!("{name} on {}", disk.text), ..disk }, kind, removable);
         }
     }
+    // A virtio disk says "rotational" whatever lies below it.
     let kind = match sys_text(&dir.join("queue/rotational")).as_deref() {
-        Some("1") => DeviceKind::Spinning,
+        Some("1") if !dir.components().any(|c| c.as_os_str().as_bytes().starts_with(b"virtio")) => DeviceKind::Spinning,
         _ => DeviceKind::Flash,
     };
     if dir.starts_with("/sys/devices/virtual") {

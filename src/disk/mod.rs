@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 pub struct Root {
     fd: OwnedFd,
     path: PathBuf,
-    mount_id: u64,
+    /// Mount, device and inode: what the path led to when it was opened.
+    identity: (u64, u64, u64),
 }
 
 /// What `fstat` says of one file.
@@ -39,6 +40,12 @@ pub struct Stat {
     pub is_dir: bool,
 }
 
+fn identity_of(fd: impl std::os::fd::AsFd) -> io::Result<(u64, u64, u64)> {
+    use rustix::fs::StatxFlags;
+    let x = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID | StatxFlags::INO)?;
+    Ok((x.stx_mnt_id, rustix::fs::makedev(x.stx_dev_major, x.stx_dev_minor), x.stx_ino))
+}
+
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
 
 impl Root {
@@ -46,13 +53,13 @@ impl Root {
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
         let fd = rustix::fs::open(&path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mount_id = facts::mount_id_of(&fd)?;
-        Ok(Root { fd, path, mount_id })
+        let identity = identity_of(&fd)?;
+        Ok(Root { fd, path, identity })
     }
 
     /// The same folder, whatever is mounted at its path by now.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Root { fd: self.fd.try_clone()?, path: self.path.clone(), mount_id: self.mount_id })
+        Ok(Root { fd: self.fd.try_clone()?, path: self.path.clone(), identity: self.identity })
     }
 
     /// The path it was opened at, symlinks resolved.
@@ -66,15 +73,17 @@ impl Root {
 
     /// Fails when the path no longer leads to the folder that was opened: unmounted, replaced or moved.
     pub fn still_here(&self) -> io::Result<()> {
-        let now = Root::open(&self.path)?;
-        let same = |a: &OwnedFd, b: &OwnedFd| -> io::Result<bool> {
-            let (a, b) = (rustix::fs::fstat(a)?, rustix::fs::fstat(b)?);
-            Ok(a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-        };
-        if now.mount_id != self.mount_id || !same(&now.fd, &self.fd)? {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if identity_of(rustix::fs::open(&self.path, flags, Mode::empty())?)? != self.identity {
             return Err(io::Error::other("the volume at this path is not the one that was opened"));
         }
         Ok(())
+    }
+
+    /// Brings all that was written to this filesystem to its medium. Fails once after a failed write of anybody's: what
+    /// was written since the root was opened is then in doubt.
+    pub fn sync_fs(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.fd)?)
     }
 
     fn openat(&self, relpath: &RelPath, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
@@ -112,7 +121,8 @@ impl Root {
     /// A folder below as a root of its own.
     pub fn sub_root(&self, relpath: &RelPath) -> io::Result<Root> {
         let fd = self.open_dir(relpath)?;
-        Ok(Root { fd, path: relpath.under(&self.path), mount_id: self.mount_id })
+        let identity = identity_of(&fd)?;
+        Ok(Root { fd, path: relpath.under(&self.path), identity })
     }
 
     /// `None` when nothing has that name. A symlink is reported as neither file nor folder.

@@ -3,6 +3,7 @@
 //! Order `f r F D`: sync the temp, rename, sync the file again, sync the folder. It is the order that survived power
 //! cuts on every filesystem tried (a rename without the second sync leaves an empty file on kernel vfat).
 
+use super::read::PastCache;
 use super::{Root, Stat};
 use crate::relpath::RelPath;
 use aligned_vec::{AVec, ConstAlign};
@@ -29,9 +30,13 @@ pub fn buffer(capacity_bytes: usize) -> Buffer {
 pub struct Temp<'r> {
     root: &'r Root,
     relpath: RelPath,
-    file: File,
+    /// `None` once it rests: written, synced and closed, so that many can wait for their proof.
+    file: Option<File>,
+    inode: u64,
     direct: bool,
     written: u64,
+    /// What an earlier run left under this name: as long as it equals what comes, nothing is written.
+    earlier: Option<(PastCache, Buffer)>,
 }
 
 impl<'r> Temp<'r> {
@@ -48,54 +53,102 @@ impl<'r> Temp<'r> {
             }
             Err(e) => return Err(e),
         };
-        let mut temp = Temp { root, relpath: relpath.clone(), file: File::from(fd), direct, written: 0 };
-        if size_bytes > 0 {
-            match rustix::fs::fallocate(&temp.file, FallocateFlags::empty(), 0, size_bytes) {
-                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {}
-                Err(e) => {
-                    temp.discard()?;
-                    return Err(e.into());
-                }
+        let temp = Self::of(root, relpath, File::from(fd), direct)?;
+        match temp.reserve(size_bytes) {
+            Ok(()) => Ok(temp),
+            Err(e) => {
+                temp.discard()?;
+                Err(e)
             }
         }
-        if temp.direct && size_bytes < ALIGN as u64 {
-            temp.set_direct(false)?;
+    }
+
+    /// Goes on with a temp that an earlier run of the same job left. Its bytes are not trusted: each part is read past
+    /// the cache and compared with what comes, and from the first difference on it is written anew.
+    pub fn resume(root: &'r Root, relpath: &RelPath, size_bytes: u64, fs_type: &str) -> io::Result<Self> {
+        let fd = root.openat(relpath, OFlags::RDWR | OFlags::NOFOLLOW, Mode::empty())?;
+        let file = File::from(fd);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
+        let mut temp = Self::of(root, relpath, file, false)?;
+        temp.reserve(size_bytes)?;
+        let direct = temp.set_direct(true);
+        if direct.is_err() {
+            temp.direct = false;
+        }
+        temp.earlier = Some((PastCache::open(root, relpath, fs_type)?, Buffer::new(ALIGN)));
         Ok(temp)
     }
 
+    fn of(root: &'r Root, relpath: &RelPath, file: File, direct: bool) -> io::Result<Self> {
+        let inode = Stat::of(&file)?.inode;
+        Ok(Temp { root, relpath: relpath.clone(), file: Some(file), inode, direct, written: 0, earlier: None })
+    }
+
+    fn reserve(&self, size_bytes: u64) -> io::Result<()> {
+        use rustix::io::Errno;
+        if size_bytes == 0 {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(self.open()?, FallocateFlags::empty(), 0, size_bytes) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn open(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or_else(|| io::Error::other("the unfinished file is closed already"))
+    }
+
     fn set_direct(&mut self, on: bool) -> io::Result<()> {
-        let mut flags = rustix::fs::fcntl_getfl(&self.file)?;
+        let mut flags = rustix::fs::fcntl_getfl(self.open()?)?;
         flags.set(OFlags::DIRECT, on);
-        rustix::fs::fcntl_setfl(&self.file, flags)?;
+        rustix::fs::fcntl_setfl(self.open()?, flags)?;
         self.direct = on;
         Ok(())
     }
 
-    /// Appends. Every call but the last should pass a multiple of [`ALIGN`] bytes from an aligned buffer.
-    pub fn append(&mut self, mut data: &[u8]) -> io::Result<()> {
-        if self.direct {
-            let whole = data.len() / ALIGN * ALIGN;
-            let (body, tail) = data.split_at(whole);
-            match self.write_all(body) {
-                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) && self.written == 0 => {
-                    self.set_direct(false)?;
-                    return self.write_all(data);
-                }
-                other => other?,
-            }
-            if tail.is_empty() {
-                return Ok(());
-            }
-            self.set_direct(false)?;
-            data = tail;
+    /// Appends the first `len` bytes of `buf`. `len` is a multiple of [`ALIGN`] in every call but the last. Where `buf`
+    /// goes on to the next multiple, the last part is written directly too, and what is too much is cut by `complete`.
+    pub fn append(&mut self, buf: &[u8], len: usize) -> io::Result<()> {
+        if self.is_there_already(&buf[..len])? {
+            return Ok(());
         }
-        self.write_all(data)
+        let start = self.written;
+        let span = len.next_multiple_of(ALIGN);
+        if self.direct && span <= buf.len() {
+            match self.write_all(&buf[..span]) {
+                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) && self.written == 0 => {}
+                other => {
+                    self.written = start + len as u64;
+                    return other;
+                }
+            }
+        }
+        if self.direct {
+            self.set_direct(false)?;
+        }
+        self.write_all(&buf[..len])
+    }
+
+    fn is_there_already(&mut self, data: &[u8]) -> io::Result<bool> {
+        let Some((read, buf)) = &mut self.earlier else { return Ok(false) };
+        if buf.len() < data.len() {
+            buf.resize(data.len().next_multiple_of(ALIGN), 0);
+        }
+        // What cannot be read is written anew.
+        let same = read.read_at(self.written, buf, data.len()).is_ok_and(|n| n == data.len() && buf[..n] == *data);
+        match same {
+            true => self.written += data.len() as u64,
+            false => self.earlier = None,
+        }
+        Ok(same)
     }
 
     fn write_all(&mut self, mut data: &[u8]) -> io::Result<()> {
         while !data.is_empty() {
-            match self.file.write_at(data, self.written) {
+            match self.open()?.write_at(data, self.written) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.written += n as u64;
@@ -112,27 +165,44 @@ impl<'r> Temp<'r> {
         Ok(())
     }
 
-    /// Cuts what was reserved too much, sets the time of the original and syncs. The descriptor stays open:
-    /// an error of the device is told once, to the descriptor that wrote.
+    /// Writes again parts of what was written, each at its offset, then sets the time again and syncs.
+    pub fn patch(
+        &self,
+        mtime_ns: i64,
+        write: impl FnOnce(&mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let file = open_ours(self.root, &self.relpath)?;
+        write(&mut |offset, bytes| file.write_all_at(bytes, offset))?;
+        set_time(&file, mtime_ns)?;
+        file.sync_all()
+    }
+
+    /// Cuts what was reserved too much and sets the time of the original.
+    pub fn complete(&mut self, mtime_ns: Option<i64>) -> io::Result<()> {
+        self.earlier = None;
+        let file = self.open()?;
+        file.set_len(self.written)?;
+        mtime_ns.map_or(Ok(()), |ns| set_time(file, ns))
+    }
+
+    /// Completes and syncs. The descriptor stays open: an error of the device is told once, to the descriptor that
+    /// wrote.
     pub fn finish(&mut self, mtime_ns: Option<i64>) -> io::Result<()> {
-        self.file.set_len(self.written)?;
-        if let Some(ns) = mtime_ns {
-            let at = rustix::fs::Timespec {
-                tv_sec: ns.div_euclid(1_000_000_000),
-                tv_nsec: ns.rem_euclid(1_000_000_000) as _,
-            };
-            let times = rustix::fs::Timestamps { last_access: at, last_modification: at };
-            rustix::fs::futimens(&self.file, &times)?;
-        }
-        self.file.sync_all()
+        self.complete(mtime_ns)?;
+        self.open()?.sync_all()
+    }
+
+    /// Closes a synced temp, which is opened again for its name: thousands may wait for their proof.
+    pub fn rest(&mut self) {
+        self.file = None;
     }
 
     pub fn relpath(&self) -> &RelPath {
         &self.relpath
     }
 
-    pub fn file(&self) -> &File {
-        &self.file
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Renames to `target` without replacing, and makes name and bytes durable. `AlreadyExists` when the name is taken.
@@ -143,47 +213,66 @@ impl<'r> Temp<'r> {
     }
 
     fn try_publish(&self, target: &RelPath) -> io::Result<Stat> {
+        let rested = match &self.file {
+            Some(_) => None,
+            None => Some(self.root.open_file(&self.relpath)?),
+        };
+        let file = rested.as_ref().map_or_else(|| self.open(), Ok)?;
+        let dir = self.rename(target)?;
+        Self::settle(self.root, file, &dir, target).inspect_err(|_| self.take_back(target))
+    }
+
+    /// Gives the file its name, not yet durably; never replaces. Gives the folder of both names.
+    pub fn rename(&self, target: &RelPath) -> io::Result<OwnedFd> {
         debug_assert_eq!(self.relpath.parent(), target.parent());
         let dir = self.root.open_dir(&target.parent())?;
         match rustix::fs::renameat_with(&dir, self.relpath.name(), &dir, target.name(), RenameFlags::NOREPLACE) {
-            Ok(()) => {}
+            Ok(()) => Ok(dir),
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
                 // exfat-fuse and ntfs-3g know no NOREPLACE; we hold this destination's lock.
                 if self.root.stat(target)?.is_some() {
                     return Err(io::ErrorKind::AlreadyExists.into());
                 }
                 rustix::fs::renameat(&dir, self.relpath.name(), &dir, target.name())?;
+                Ok(dir)
             }
-            Err(e) => return Err(e.into()),
+            Err(e) => Err(e.into()),
         }
-        self.settle(&dir, target).inspect_err(|_| self.take_back(&dir, target))
     }
 
-    fn settle(&self, dir: &OwnedFd, target: &RelPath) -> io::Result<Stat> {
-        self.file.sync_all()?;
+    fn settle(root: &Root, file: &File, dir: &OwnedFd, target: &RelPath) -> io::Result<Stat> {
+        file.sync_all()?;
         rustix::fs::fsync(dir)?;
-        let ours = Stat::of(&self.file)?;
-        let named = Stat::of(&self.root.open_file(target)?)?;
+        let ours = Stat::of(file)?;
+        let named = Stat::of(&root.open_file(target)?)?;
         if (named.inode, named.size_bytes) != (ours.inode, ours.size_bytes) {
             return Err(io::Error::other("the published name leads to another file"));
         }
         Ok(named)
     }
 
+    /// After a rename that a sync of the whole filesystem made durable: the name leads to this file.
+    pub fn named(&self, target: &RelPath) -> io::Result<Stat> {
+        match self.root.stat(target)? {
+            Some(stat) if (stat.inode, stat.size_bytes) == (self.inode, self.written) && stat.is_file => Ok(stat),
+            _ => Err(io::Error::other("the published name leads to another file")),
+        }
+    }
+
     /// A failed sync is told once: the next one would say that all is well. So the file loses its name again, before
     /// anybody takes it for proven.
-    fn take_back(&self, dir: &OwnedFd, target: &RelPath) {
-        let ours = Stat::of(&self.file).map(|s| s.inode).ok();
-        let named = self.root.stat(target).ok().flatten().map(|s| s.inode);
-        if ours.is_some() && ours == named {
-            let _ = rustix::fs::renameat(dir, target.name(), dir, self.relpath.name());
+    pub fn take_back(&self, target: &RelPath) {
+        let Ok(dir) = self.root.open_dir(&target.parent()) else { return };
+        let ours = self.file.as_ref().and_then(|f| Stat::of(f).ok()).map_or(self.inode, |s| s.inode);
+        if self.root.stat(target).ok().flatten().is_some_and(|s| s.inode == ours) {
+            let _ = rustix::fs::renameat(&dir, target.name(), &dir, self.relpath.name());
         }
     }
 
     fn replace(&self, target: &RelPath) -> io::Result<()> {
         let dir = self.root.open_dir(&target.parent())?;
         rustix::fs::renameat(&dir, self.relpath.name(), &dir, target.name())?;
-        self.file.sync_all()?;
+        self.open()?.sync_all()?;
         Ok(rustix::fs::fsync(&dir)?)
     }
 
@@ -191,6 +280,20 @@ impl<'r> Temp<'r> {
     pub fn discard(self) -> io::Result<()> {
         remove(self.root, &self.relpath)
     }
+}
+
+fn set_time(file: &File, mtime_ns: i64) -> io::Result<()> {
+    let at = rustix::fs::Timespec {
+        tv_sec: mtime_ns.div_euclid(1_000_000_000),
+        tv_nsec: mtime_ns.rem_euclid(1_000_000_000) as _,
+    };
+    let times = rustix::fs::Timestamps { last_access: at, last_modification: at };
+    Ok(rustix::fs::futimens(file, &times)?)
+}
+
+/// Opens a file of ours for writing where it is; the caller syncs it.
+pub fn open_ours(root: &Root, relpath: &RelPath) -> io::Result<File> {
+    Ok(File::from(root.openat(relpath, OFlags::RDWR | OFlags::NOFOLLOW, Mode::empty())?))
 }
 
 /// Gives a finished, synced file of ours (anywhere on the same volume) its name below `root`, replacing an older one.
@@ -251,7 +354,8 @@ pub fn write_whole(root: &Root, relpath: &RelPath, bytes: &[u8], replace: Replac
     )?;
     let mut file = File::from(fd);
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    let temp = Temp { root, relpath: temp_path, file, direct: false, written: bytes.len() as u64 };
+    let mut temp = Temp::of(root, &temp_path, file, false)?;
+    temp.written = bytes.len() as u64;
     let done = match (written, replace) {
         (Err(e), _) => Err(e),
         (Ok(()), Replace::Never) => temp.try_publish(relpath).map(drop),
@@ -278,7 +382,7 @@ mod tests {
             data.iter_mut().enumerate().for_each(|(i, b)| *b = (i * 31 % 251) as u8);
             let mut temp = Temp::create(&root, &rel(".t"), len as u64).unwrap();
             for chunk in data.chunks(1 << 20) {
-                temp.append(chunk).unwrap();
+                temp.append(chunk, chunk.len()).unwrap();
             }
             temp.finish(Some(1_600_000_000_123_456_789)).unwrap();
             let target = rel(&format!("f{len}"));
@@ -293,7 +397,7 @@ mod tests {
         let root = Root::open(dir.path()).unwrap();
         std::fs::write(dir.path().join("taken"), b"theirs").unwrap();
         let mut temp = Temp::create(&root, &rel(".t"), 4).unwrap();
-        temp.append(b"ours").unwrap();
+        temp.append(b"ours", 4).unwrap();
         temp.finish(None).unwrap();
         assert_eq!(temp.publish(&rel("taken")).map_err(|e| e.1).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(

@@ -3,12 +3,13 @@
 use super::places::Source;
 use super::recorder::recording;
 use super::{IngestError, Job, Planned, Request, Station};
-use crate::catalog::{Catalog, CopyRow};
+use crate::catalog::{Catalog, CopyRow, OF_UNSTABLE_READ};
 use crate::clip::{CopyRootId, Warning};
 use crate::config::{Config, VerifyDepth};
 use crate::copy::{CopyState, FileRecord};
 use crate::digest::HashFormat;
 use crate::disk::list;
+use crate::disk::write::remove;
 use crate::finding::{Finding, FindingKind};
 use crate::job::{Hold, Step};
 use crate::mhl::{self, History};
@@ -19,81 +20,207 @@ use crate::verify::{ProvenRow, VerifiedFile};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Copy and prove what has no standing proof, read the card a second time, list it again.
-pub(super) fn copy(
-    station: &Station,
+/// What a copy works with, from the card and from a proven copy alike.
+pub(super) struct Copy<'a> {
+    pub station: &'a Station,
+    pub request: &'a Request,
+    pub p: &'a Planned,
+    pub job: &'a Job,
+    pub dests: &'a [Destination],
+    pub devices: &'a [offload::Device],
+}
+
+/// What the copy step left undone.
+pub(super) struct Copied {
+    pub hold: Option<(Hold, String)>,
+    /// Destinations (by index) to be filled from a proven copy.
+    pub behind: Vec<usize>,
+    /// There is more to copy than was known at first.
+    pub again: bool,
+}
+
+impl Copy<'_> {
+    /// Copy and prove what has no standing proof, read the card a second time, list it again.
+    pub(super) fn from_card(&self, catalog: &mut Catalog, progress: &dyn Progress) -> Result<Copied, IngestError> {
+        let Copy { station, request, p, job, dests, .. } = *self;
+        forget_old_faults(catalog, job, &p.source)?;
+        set_aside_wrong(catalog, job, dests, progress)?;
+        let Todo { tasks, proven } = todo(catalog, request, p, job, dests)?;
+        let planned: Vec<_> = tasks
+            .iter()
+            .flat_map(|t| t.todo.iter().map(|(d, temp)| (dests[*d].id, t.file.relpath.clone(), temp.clone())))
+            .collect();
+        remove_old_temps(catalog, job, dests, &tasks)?;
+        catalog.plan_copies(job.id, &planned)?;
+        let mut lost = job.lost.clone();
+        for (i, dest) in dests.iter().enumerate() {
+            let make = || {
+                let folders = p.source.card.listing.folders.iter().map(|f| dest.place(f));
+                std::iter::once(dest.folder.clone()).chain(folders).try_for_each(|f| dest.base.make_dir(&f))
+            };
+            if let Err(e) = make().or_else(|_| make()) {
+                lost.push(offload::Dead::new(i, &dest.name, &e));
+            }
+        }
+        report_foreign_parts(dests, &planned, progress);
+        let card = offload::Source {
+            root: p
+                .source
+                .root
+                .try_clone()
+                .map_err(|source| IngestError::Card { path: request.card.clone(), source })?,
+            fs_type: p.source.facts.mount.fs_type.clone(),
+            device: 0,
+            is_copy: false,
+        };
+        let clocks = (std::time::Instant::now(), Timestamp::now());
+        let outcome = self.offload(catalog, &card, tasks, &proven, &lost, progress)?;
+        let now = Timestamp::now();
+        let passed = now.duration_since(clocks.1).as_secs() - clocks.0.elapsed().as_secs() as i64;
+        if passed.abs() > 60 {
+            let text =
+                format!("the station's clock jumped by {passed} s during the copy: times in the records are doubtful");
+            catalog.raise_warning(job.card, &Warning { id: "clock".into(), text }, now)?;
+        }
+        let again = list::list(p.source.root.path(), &station.config.litter)?;
+        let changes = p.source.card.listing.changes(&again);
+        for relpath in &changes {
+            let note = "the card's listing changed while it was copied";
+            let finding = Finding::new(FindingKind::Unstable, p.source.root.path(), relpath, note);
+            progress.event(Event::Finding(&finding));
+            catalog.apply(job.card, &[Intent::Found { copy: None, finding }], now)?;
+        }
+        catalog.set_listed_twice(job.card, changes.is_empty())?;
+        catalog.card_seen(job.card, now, changes.is_empty(), None)?;
+        let changed = changes
+            .first()
+            .map(|first| (Hold::SourceChanged, format!("{} entries changed, first \"{first}\"", changes.len())));
+        Ok(Copied { hold: changed.or(hold(&outcome)), behind: outcome.behind, again: outcome.replaced })
+    }
+
+    /// Fills the destinations that were left behind from one that holds every file proven.
+    pub(super) fn from_copy(
+        &self,
+        catalog: &mut Catalog,
+        behind: &[usize],
+        progress: &dyn Progress,
+    ) -> Result<Option<(Hold, String)>, IngestError> {
+        let Copy { request, p, job, dests, .. } = *self;
+        let Todo { tasks, proven } = todo(catalog, request, p, job, dests)?;
+        let files = p.source.card.listing.files.len();
+        let Some(from) = (0..dests.len()).find(|d| !behind.contains(d) && proven[*d] == files) else {
+            let why = "left behind, and no other destination holds every file to fill it from";
+            return Ok(Some((Hold::DestinationFailed, format!("\"{}\": {why}", dests[behind[0]].name))));
+        };
+        let from = &dests[from];
+        progress.event(Event::Note(&format!("filling what was left behind from \"{}\"", from.name)));
+        let here = |source| IngestError::Write { path: from.folder.under(from.base.path()), source };
+        let copy = offload::Source {
+            root: from.base.sub_root(&from.folder).map_err(here)?,
+            fs_type: from.fs_type.clone(),
+            device: from.device,
+            is_copy: true,
+        };
+        let mine = |t: Task| Task { todo: t.todo.into_iter().filter(|(d, _)| behind.contains(d)).collect(), ..t };
+        let tasks = tasks.into_iter().map(mine).filter(|t| !t.todo.is_empty() && t.known.is_some()).collect();
+        let outcome = self.offload(catalog, &copy, tasks, &proven, &job.lost, progress)?;
+        Ok(hold(&outcome))
+    }
+
+    fn offload(
+        &self,
+        catalog: &mut Catalog,
+        source: &offload::Source,
+        tasks: Vec<Task>,
+        proven: &[usize],
+        lost: &[offload::Dead],
+        progress: &dyn Progress,
+    ) -> Result<offload::Outcome, IngestError> {
+        let Copy { station, request, p, job, dests, devices } = *self;
+        let formats = formats(&station.config, &request.formats, &p.source);
+        let bytes: u64 = tasks.iter().map(|t| t.file.size_bytes).sum();
+        progress.event(Event::Step { roll: &p.roll, step: Step::Offload.name() });
+        progress.event(Event::Begin { what: "copying", roll: &p.roll, files: tasks.len() as u64, bytes });
+        let options = Options {
+            formats: &formats,
+            source_reread: !request.no_source_reread && station.config.offload.verify == VerifyDepth::Full,
+            job: job.id,
+            lost,
+            devices,
+            small_below_bytes: station.config.offload.small_below_bytes,
+            detach_after: station.config.offload.detach_after,
+            proven_before: proven,
+            files: p.source.card.listing.files.len(),
+        };
+        let done = recording(catalog, job.card, progress, |progress| {
+            offload::offload(source, tasks, dests, &options, progress)
+        });
+        done.map_err(|e| match e {
+            OffloadError::Stopped => IngestError::Stopped,
+            OffloadError::CannotRecord(e) => e.into(),
+            OffloadError::CardGone { source, .. } => IngestError::Card { path: request.card.clone(), source },
+        })
+    }
+}
+
+/// Why the job waits for a person after this.
+fn hold(outcome: &offload::Outcome) -> Option<(Hold, String)> {
+    if let Some(first) = &outcome.unsettled {
+        return Some((Hold::SourceChanged, format!("\"{first}\" reads differently each time")));
+    }
+    if outcome.unread > 0 {
+        let files = if outcome.unread == 1 { "file" } else { "files" };
+        return Some((Hold::SourceUnreadable, format!("{} {files} could not be read", outcome.unread)));
+    }
+    if let Some(why) = &outcome.mismatched {
+        return Some((Hold::Mismatch, why.clone()));
+    }
+    let dead = outcome.dead.first()?;
+    Some((if dead.full { Hold::DiskFull } else { Hold::DestinationFailed }, dead.why.clone()))
+}
+
+/// Copies of ours that were made from a wrong reading of the card lose their names, for the right ones.
+fn set_aside_wrong(
     catalog: &mut Catalog,
-    request: &Request,
-    p: &Planned,
     job: &Job,
     dests: &[Destination],
     progress: &dyn Progress,
-) -> Result<Option<(Hold, String)>, IngestError> {
-    forget_old_faults(catalog, job, &p.source)?;
-    let formats = formats(&station.config, &request.formats, &p.source);
-    let reread = !request.no_source_reread && station.config.offload.verify == VerifyDepth::Full;
-    let tasks = tasks(catalog, request, p, job, dests)?;
-    let planned: Vec<_> = tasks
-        .iter()
-        .flat_map(|t| t.todo.iter().map(|(d, temp)| (dests[*d].id, t.file.relpath.clone(), temp.clone())))
-        .collect();
-    catalog.plan_copies(job.id, &planned)?;
-    let mut lost = job.lost.clone();
-    for (i, dest) in dests.iter().enumerate() {
-        let make = || {
-            let folders = p.source.card.listing.folders.iter().map(|f| dest.place(f));
-            std::iter::once(dest.folder.clone()).chain(folders).try_for_each(|f| dest.base.make_dir(&f))
-        };
-        if let Err(e) = make().or_else(|_| make()) {
-            lost.push(offload::Dead::new(i, &dest.name, &e));
+) -> Result<(), IngestError> {
+    for dest in dests {
+        for row in catalog.copies(dest.id)? {
+            let wrong = row.state == CopyState::Failed && row.note.as_deref() == Some(OF_UNSTABLE_READ);
+            let place = dest.place(&row.relpath);
+            let Some(stat) = dest.base.stat(&place).ok().flatten().filter(|_| wrong && row.row_intact) else {
+                continue;
+            };
+            if (Some(stat.size_bytes), Some(stat.mtime_ns)) != (row.size_bytes, row.mtime_ns) {
+                continue;
+            }
+            let at = |source| IngestError::Write { path: place.under(dest.base.path()), source };
+            let kept = offload::set_aside(dest, &place, &row.relpath).map_err(at)?;
+            let text = format!(
+                "\"{}\" on \"{}\" was copied from a wrong reading of the card; it is kept in \"{kept}\"",
+                row.relpath, dest.name
+            );
+            progress.event(Event::Note(&text));
+            catalog.log(job.card, Some(job.id), &text, Timestamp::now())?;
         }
     }
-    report_foreign_parts(dests, &planned, progress);
-    let to_read: u64 = tasks.iter().map(|t| t.file.size_bytes).sum();
-    progress.event(Event::Step { roll: &p.roll, step: Step::Offload.name() });
-    progress.event(Event::Begin { what: "copying", roll: &p.roll, files: tasks.len() as u64, bytes: to_read });
-    let card = offload::Source {
-        root: p.source.root.try_clone().map_err(|source| IngestError::Card { path: request.card.clone(), source })?,
-        fs_type: p.source.facts.mount.fs_type.clone(),
-    };
-    let options = Options { formats: &formats, source_reread: reread, job: job.id, lost: &lost };
-    let clocks = (std::time::Instant::now(), Timestamp::now());
-    let outcome =
-        recording(catalog, job.card, progress, |progress| offload::offload(&card, tasks, dests, &options, progress));
-    let offload::Outcome { dead, unread } = match outcome {
-        Ok(outcome) => outcome,
-        Err(OffloadError::Stopped) => return Err(IngestError::Stopped),
-        Err(OffloadError::CannotRecord(e)) => return Err(e.into()),
-        Err(OffloadError::CardGone { source, .. }) => {
-            return Err(IngestError::Card { path: request.card.clone(), source });
+    Ok(())
+}
+
+/// Temps of an earlier run that never got their name: ours by their intent row. Large ones of this same job stay, to be
+/// compared and continued.
+fn remove_old_temps(catalog: &Catalog, job: &Job, dests: &[Destination], tasks: &[Task]) -> Result<(), IngestError> {
+    let large = tasks.iter().filter(|t| t.file.size_bytes >= offload::RESUMED_FROM_BYTES);
+    let resumed: BTreeSet<(CopyRootId, &RelPath)> =
+        large.flat_map(|t| t.todo.iter().map(|(d, temp)| (dests[*d].id, temp))).collect();
+    for (root, _, temp) in catalog.planned_temps(job.card)? {
+        if let Some(dest) = dests.iter().find(|d| d.id == root && !resumed.contains(&(root, &temp))) {
+            let _ = remove(&dest.base, &dest.place(&temp));
         }
-    };
-    let now = Timestamp::now();
-    let passed = now.duration_since(clocks.1).as_secs() - clocks.0.elapsed().as_secs() as i64;
-    if passed.abs() > 60 {
-        let text =
-            format!("the station's clock jumped by {passed} s during the copy: times in the records are doubtful");
-        catalog.raise_warning(job.card, &Warning { id: "clock".into(), text }, now)?;
     }
-    let again = list::list(p.source.root.path(), &station.config.litter)?;
-    let changes = p.source.card.listing.changes(&again);
-    for relpath in &changes {
-        let note = "the card's listing changed while it was copied";
-        let finding = Finding::new(FindingKind::Unstable, p.source.root.path(), relpath, note);
-        progress.event(Event::Finding(&finding));
-        catalog.apply(job.card, &[Intent::Found { copy: None, finding }], now)?;
-    }
-    catalog.set_listed_twice(job.card, changes.is_empty())?;
-    catalog.card_seen(job.card, now, changes.is_empty(), None)?;
-    if let Some(first) = changes.first() {
-        return Ok(Some((Hold::SourceChanged, format!("{} entries changed, first \"{first}\"", changes.len()))));
-    }
-    if unread > 0 {
-        let files = if unread == 1 { "file" } else { "files" };
-        return Ok(Some((Hold::SourceUnreadable, format!("{unread} {files} could not be read"))));
-    }
-    let hold = |d: &offload::Dead| (if d.full { Hold::DiskFull } else { Hold::DestinationFailed }, d.why.clone());
-    Ok(dead.first().map(hold))
+    Ok(())
 }
 
 /// What an earlier run saw wrong with the card itself is looked at again by this one.
@@ -121,14 +248,20 @@ fn formats(config: &Config, asked: &[String], source: &Source) -> Vec<HashFormat
     out
 }
 
+struct Todo {
+    tasks: Vec<Task>,
+    /// Files that each destination holds proven.
+    proven: Vec<usize>,
+}
+
 /// What is left to do for each file: destinations without a standing proof of this job, and the card's own reads.
-fn tasks(
+fn todo(
     catalog: &Catalog,
     request: &Request,
     p: &Planned,
     job: &Job,
     dests: &[Destination],
-) -> Result<Vec<Task>, IngestError> {
+) -> Result<Todo, IngestError> {
     let mut proven: Vec<BTreeSet<RelPath>> = Vec::new();
     for dest in dests {
         let mut done = BTreeSet::new();
@@ -149,7 +282,7 @@ fn tasks(
     let records: BTreeMap<RelPath, _> =
         catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
     let short = &job.id.0.simple().to_string()[20..];
-    let mut out = Vec::new();
+    let mut tasks = Vec::new();
     for (n, file) in p.source.card.listing.files.iter().enumerate() {
         let row = records.get(&file.relpath);
         let temp = file.relpath.parent().join(format!(".{short}.{n}.goodgate-part"));
@@ -160,12 +293,13 @@ fn tasks(
             let digests = r.digests.clone()?;
             Some(FileRecord { file: file.clone(), digests, blocks: r.blocks.clone() })
         });
+        let unstable = row.is_some_and(|r| r.unstable);
         let equal_reads = if known.is_some() { row.map_or(0, |r| r.equal_reads) } else { 0 };
-        if !todo.is_empty() || known.is_none() || equal_reads < 2 {
-            out.push(Task { file: file.clone(), todo, known, equal_reads });
+        if !todo.is_empty() || known.is_none() || equal_reads < 2 || unstable {
+            tasks.push(Task { file: file.clone(), todo, known, equal_reads, unstable });
         }
     }
-    Ok(out)
+    Ok(Todo { tasks, proven: proven.iter().map(BTreeSet::len).collect() })
 }
 
 pub(super) fn standing_proof(dest: &Destination, row: &CopyRow) -> Option<VerifiedFile> {

@@ -9,9 +9,11 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 
 type Answer = Result<(), String>;
 
+type Wish = (Vec<Intent>, SyncSender<Answer>);
+
 struct Recorder<'a> {
     outer: &'a dyn Progress,
-    queue: Sender<(Intent, SyncSender<Answer>)>,
+    queue: Sender<Wish>,
 }
 
 // mpsc::Sender is Sync: threads share the recorder by reference.
@@ -25,9 +27,13 @@ impl Progress for Recorder<'_> {
     }
 
     fn record(&self, intent: Intent) -> Result<(), CannotRecord> {
+        self.record_all(vec![intent])
+    }
+
+    fn record_all(&self, intents: Vec<Intent>) -> Result<(), CannotRecord> {
         let (answer, answered) = sync_channel(1);
         let gone = || CannotRecord("the recorder ended".into());
-        self.queue.send((intent, answer)).map_err(|_| gone())?;
+        self.queue.send((intents, answer)).map_err(|_| gone())?;
         answered.recv().map_err(|_| gone())?.map_err(CannotRecord)
     }
 }
@@ -39,12 +45,13 @@ pub(super) fn recording<T>(
     outer: &dyn Progress,
     work: impl FnOnce(&dyn Progress) -> T,
 ) -> T {
-    let (queue, waiting) = channel::<(Intent, SyncSender<Answer>)>();
+    let (queue, waiting) = channel::<Wish>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             while let Ok(first) = waiting.recv() {
                 let batch: Vec<_> = std::iter::once(first).chain(waiting.try_iter().take(4096)).collect();
                 let (intents, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+                let intents = intents.concat();
                 let answer = catalog.apply(card, &intents, Timestamp::now()).map_err(|e| e.to_string());
                 answers.iter().for_each(|a| drop(a.send(answer.clone())));
             }

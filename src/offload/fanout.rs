@@ -1,541 +1,342 @@
-//! The hot loop: one reader, one writer and one prover a destination, and a second reader of the card beside them.
-//!
-//! A fixed pool of buffers bounds memory and gives the back-pressure: a buffer returns when the last writer is done.
+//! The hot loop: streams of files, each with one reader and one writer a destination. One read of the card feeds the
+//! hashers and all writers. Small files go by several streams at once, large ones by the first alone.
 
-use super::{Dead, Destination, OffloadError, Options, Outcome, Source, Task};
+use super::pool::{BUFFERS, Inbox, Part};
+use super::round::{Kind, Told, Work};
+use super::{Dead, Destination, RESUMED_FROM_BYTES};
 use crate::copy::{FileRecord, ReadBack};
 use crate::disk::read::PastCache;
-use crate::disk::write::{Buffer, Temp, buffer, move_aside, remove};
-use crate::finding::{Finding, FindingKind};
+use crate::disk::write::{Buffer, Temp, remove};
 use crate::hash::Hasher;
-use crate::progress::{CannotRecord, Event, Intent, Progress};
+use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
-use crate::verify::{self, CHUNK_BYTES, Lane, ReadFault, Unproven};
+use crate::verify::{self, ReadFault};
 use rustix::io::Errno;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
-/// Buffers of [`CHUNK_BYTES`] in flight for one card.
-const POOL: usize = 10;
-/// Written temps that may wait for their proof at one destination.
-const UNPROVEN: usize = 32;
-/// A file is copied anew this often after a failed write or proof.
-const ATTEMPTS: u32 = 3;
-
-/// A part of a file on its way to the writers; goes home to the pool when the last of them drops it.
-struct Part {
-    buf: Option<Buffer>,
-    len: usize,
-    home: Sender<Buffer>,
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if let Some(buf) = self.buf.take() {
-            let _ = self.home.send(buf);
-        }
-    }
-}
-
-enum Msg {
+pub(super) enum Msg {
     Start(usize),
     Data(Arc<Part>),
-    End(Arc<FileRecord>),
-    /// The card gave no steady bytes: nothing of this file counts.
+    End,
+    /// Nothing of this file counts. After a stop a large temp is kept for the next run.
+    Abort {
+        stopped: bool,
+    },
+}
+
+/// To the thread that hashes large files beside their reading.
+pub(super) enum Hash {
+    Part(Arc<Part>),
+    End { task: usize, class: ReadBack },
     Abort,
 }
 
-struct Written<'d> {
-    task: usize,
-    record: Arc<FileRecord>,
-    /// `None`: the final name was there already; its content decides.
-    temp: Option<Temp<'d>>,
+/// Since when a destination keeps all others waiting, and how busy each was by then.
+pub(super) struct Lag {
+    since: Instant,
+    busy_ns: Vec<u64>,
 }
 
-/// A (file, destination) to try again, or to give up with this reason.
-struct Again {
-    task: usize,
-    dest: usize,
-    why: String,
-}
-
-struct Run<'a> {
-    card: &'a Source,
-    tasks: &'a [Task],
-    dests: &'a [Destination],
-    options: &'a Options<'a>,
-    progress: &'a dyn Progress,
-    dead: &'a [OnceLock<Dead>],
-    halt: &'a AtomicBool,
-    cannot_record: &'a Mutex<Option<CannotRecord>>,
-    attempt: u32,
-    again: Mutex<Vec<Again>>,
-    unread: Mutex<Vec<(usize, Finding)>>,
-    /// What this pass read, for a next attempt to agree with.
-    read: Mutex<Vec<(usize, Arc<FileRecord>)>>,
-}
-
-/// What the threads below report to: the caller's progress, and a stop for all when nothing can be recorded.
-impl Progress for Run<'_> {
-    fn event(&self, event: Event<'_>) {
-        self.progress.event(event);
-    }
-
-    fn stop_asked(&self) -> bool {
-        self.halt.load(Ordering::Relaxed) || self.progress.stop_asked()
-    }
-
-    fn record(&self, intent: Intent) -> Result<(), CannotRecord> {
-        self.progress.record(intent).inspect_err(|e| {
-            self.halt.store(true, Ordering::Relaxed);
-            self.cannot_record.lock().unwrap().get_or_insert(CannotRecord(e.0.clone()));
-        })
-    }
-}
-
-pub(super) fn run(
-    card: &Source,
-    mut tasks: Vec<Task>,
-    dests: &[Destination],
-    options: &Options<'_>,
-    progress: &dyn Progress,
-) -> Result<Outcome, OffloadError> {
-    let dead: Vec<OnceLock<Dead>> = dests.iter().map(|_| OnceLock::new()).collect();
-    for lost in options.lost {
-        let _ = dead[lost.dest].set(lost.clone());
-    }
-    let (halt, cannot_record) = (AtomicBool::new(false), Mutex::new(None));
-    let mut unread = 0;
-    for attempt in 1..=ATTEMPTS {
-        let pass = Run {
-            card,
-            tasks: &tasks,
-            dests,
-            options,
-            progress,
-            dead: &dead,
-            halt: &halt,
-            cannot_record: &cannot_record,
-            attempt,
-            again: Mutex::default(),
-            unread: Mutex::default(),
-            read: Mutex::default(),
-        };
-        pass.pass();
-        let read = std::mem::take(&mut *pass.read.lock().unwrap());
-        let again = std::mem::take(&mut *pass.again.lock().unwrap());
-        let faults = std::mem::take(&mut *pass.unread.lock().unwrap());
-        if let Some(e) = cannot_record.lock().unwrap().take() {
-            return Err(e.into());
-        }
-        if progress.stop_asked() {
-            return Err(OffloadError::Stopped);
-        }
-        card.root
-            .still_here()
-            .map_err(|source| OffloadError::CardGone { path: card.root.path().display().to_string(), source })?;
-        if again.is_empty() && faults.is_empty() {
-            break;
-        }
-        let (lost, again): (Vec<_>, Vec<_>) = again.into_iter().partition(|a| dead[a.dest].get().is_some());
-        for a in lost {
-            let relpath = tasks[a.task].file.relpath.clone();
-            progress.record(Intent::Failed { copy: dests[a.dest].id, relpath, conflict: false, note: a.why })?;
-        }
-        if attempt == ATTEMPTS {
-            unread = faults.len() as u64;
-            for (_, finding) in faults {
-                progress.event(Event::Finding(&finding));
-                progress.record(Intent::Found { copy: None, finding })?;
+impl<'a> Work<'a> {
+    /// Reads file after file; `hash` takes the parts where hashing has a thread of its own.
+    pub(super) fn read_lane(&self, stream: usize, tell: &Sender<Told<'a>>, hash: Option<Sender<Hash>>) {
+        while let Some((i, kind)) = self.next_task(stream) {
+            if !self.slots(kind).take(|| self.stop_asked()) {
+                break;
             }
-            for a in again {
-                let relpath = tasks[a.task].file.relpath.clone();
-                progress.record(Intent::Failed { copy: dests[a.dest].id, relpath, conflict: false, note: a.why })?;
-            }
-            break;
-        }
-        for (i, record) in read {
-            tasks[i].known = Some(FileRecord::clone(&record));
-        }
-        tasks = retry(tasks, again, &faults);
-    }
-    let dead: Vec<Dead> = dead.into_iter().filter_map(OnceLock::into_inner).collect();
-    for Dead { why, .. } in &dead {
-        progress.event(Event::Note(why));
-        progress.record(Intent::Log(why.clone()))?;
-    }
-    Ok(Outcome { dead, unread })
-}
-
-/// The tasks of the next attempt: what failed at a destination, and what the card did not give.
-fn retry(tasks: Vec<Task>, again: Vec<Again>, faults: &[(usize, Finding)]) -> Vec<Task> {
-    let mut out = Vec::new();
-    for (i, task) in tasks.into_iter().enumerate() {
-        let faulty = faults.iter().any(|(t, _)| *t == i);
-        let todo: Vec<_> = task
-            .todo
-            .iter()
-            .filter(|(d, _)| faulty || again.iter().any(|a| (a.task, a.dest) == (i, *d)))
-            .cloned()
-            .collect();
-        if faulty || !todo.is_empty() {
-            // A second read was made beside the first attempt; this one needs only the bytes.
-            out.push(Task { todo, equal_reads: if faulty { task.equal_reads } else { 2 }, ..task });
-        }
-    }
-    out
-}
-
-impl<'a> Run<'a> {
-    fn pass(&self) {
-        std::thread::scope(|scope| {
-            let mut writers = Vec::new();
-            for (i, dest) in self.dests.iter().enumerate() {
-                let (to_writer, from_reader) = channel::<Msg>();
-                let (to_prover, from_writer) = sync_channel::<Written<'a>>(UNPROVEN);
-                scope.spawn(move || self.write_lane(i, dest, from_reader, to_prover));
-                scope.spawn(move || self.prove_lane(i, dest, from_writer));
-                writers.push(to_writer);
-            }
-            let (to_second, from_first) = channel::<Arc<FileRecord>>();
-            scope.spawn(move || self.second_read(from_first));
-            self.read_lane(writers, to_second);
-        });
-    }
-
-    fn read_lane(&self, writers: Vec<Sender<Msg>>, second: Sender<Arc<FileRecord>>) {
-        let (home, pool) = channel::<Buffer>();
-        (0..POOL).for_each(|_| drop(home.send(buffer(CHUNK_BYTES))));
-        for (i, task) in self.tasks.iter().enumerate() {
-            if self.stop_asked() {
-                return;
-            }
+            let task = &self.tasks[i];
             let todo: Vec<usize> =
                 task.todo.iter().map(|(d, _)| *d).filter(|d| self.dead[*d].get().is_none()).collect();
-            let mut reads = task.equal_reads;
-            let mut record = task.known.clone().map(Arc::new);
-            if !todo.is_empty() || record.is_none() {
-                let send = |msg: &dyn Fn() -> Msg| todo.iter().for_each(|d| drop(writers[*d].send(msg())));
-                match self.read_file(i, task, &home, &pool, &send) {
-                    Ok((fresh, class)) => {
-                        // What the page cache may have answered is no second look at the card.
-                        let counts = task.known.is_none() || class != ReadBack::Cache;
-                        if counts && self.record(Intent::Read(Box::new(fresh.clone()))).is_err() {
-                            return send(&|| Msg::Abort);
-                        }
-                        reads += u32::from(counts);
-                        if task.known.as_ref().is_some_and(|k| k.digests.blake3 != fresh.digests.blake3) {
-                            send(&|| Msg::Abort);
-                            self.unstable(task, &fresh);
-                            continue;
-                        }
-                        let fresh = Arc::new(fresh);
-                        self.read.lock().unwrap().push((i, fresh.clone()));
-                        send(&|| Msg::End(fresh.clone()));
-                        record = Some(fresh);
-                    }
-                    Err(ReadFault::Stopped) => return send(&|| Msg::Abort),
-                    Err(fault) => {
-                        send(&|| Msg::Abort);
-                        let kind = if matches!(fault, ReadFault::Changed) {
-                            FindingKind::Unstable
-                        } else {
-                            FindingKind::Unreadable
-                        };
-                        self.note(format!("\"{}\" on the card: {fault}", task.file.relpath));
-                        let finding = Finding::new(kind, self.card.root.path(), &task.file.relpath, fault.to_string());
-                        self.unread.lock().unwrap().push((i, finding));
-                        continue;
+            let _ = tell.send(Told::Begun { task: i, kind, dests: todo.clone() });
+            if todo.is_empty() && task.known.is_some() {
+                let _ = tell.send(Told::Skipped { task: i });
+                continue;
+            }
+            let to_all = |msg: &dyn Fn() -> Msg| todo.iter().for_each(|d| self.inboxes[stream][*d].send(msg()));
+            let beside = hash.as_ref().filter(|_| kind == Kind::Large);
+            match self.read_file(i, beside, &to_all) {
+                Ok((class, hasher)) => {
+                    to_all(&|| Msg::End);
+                    match (hasher, beside) {
+                        (Some(hasher), _) => drop(tell.send(self.read_told(i, class, hasher))),
+                        (None, Some(beside)) => drop(beside.send(Hash::End { task: i, class })),
+                        (None, None) => {}
                     }
                 }
-            }
-            if self.options.source_reread
-                && reads < 2
-                && let Some(record) = record
-            {
-                let _ = second.send(record);
+                Err(fault) => {
+                    let stopped = matches!(fault, ReadFault::Stopped);
+                    to_all(&|| Msg::Abort { stopped });
+                    beside.inspect(|b| drop(b.send(Hash::Abort)));
+                    let _ = tell.send(Told::Unread { task: i, fault });
+                }
             }
         }
+        self.inboxes[stream].iter().for_each(Inbox::close);
     }
 
-    /// One read of the card's file: hashed and handed to all writers.
+    fn read_told(&self, task: usize, class: ReadBack, hasher: Hasher) -> Told<'a> {
+        let (digests, blocks) = hasher.finish();
+        let record = FileRecord { file: self.tasks[task].file.clone(), digests, blocks };
+        Told::Read { task, record: Box::new(record), class }
+    }
+
+    /// One read of the card's file: handed to all writers and hashed. Gives the hasher when it hashed here.
     fn read_file(
         &self,
         i: usize,
-        task: &Task,
-        home: &Sender<Buffer>,
-        pool: &Receiver<Buffer>,
-        send: &dyn Fn(&dyn Fn() -> Msg),
-    ) -> Result<(FileRecord, ReadBack), ReadFault> {
+        beside: Option<&Sender<Hash>>,
+        to_all: &dyn Fn(&dyn Fn() -> Msg),
+    ) -> Result<(ReadBack, Option<Hasher>), ReadFault> {
+        let file = &self.tasks[i].file;
         let at_start = |source| ReadFault::Io { offset: 0, source };
-        let mut read = PastCache::open(&self.card.root, &task.file.relpath, &self.card.fs_type).map_err(at_start)?;
-        if (read.stat().size_bytes, read.stat().mtime_ns) != (task.file.size_bytes, task.file.mtime_ns) {
+        let mut read = PastCache::open(&self.card.root, &file.relpath, &self.card.fs_type).map_err(at_start)?;
+        if (read.stat().size_bytes, read.stat().mtime_ns) != (file.size_bytes, file.mtime_ns) {
             return Err(ReadFault::Changed);
         }
-        send(&|| Msg::Start(i));
+        to_all(&|| Msg::Start(i));
+        let mut hasher = beside.is_none().then(|| Hasher::new(self.options.formats));
+        let lane = if self.card.is_copy { "read copy" } else { "read card" };
+        verify::read_parts(
+            &mut read,
+            lane,
+            self,
+            || self.next_buffer(),
+            |buf, len| {
+                let part = Part::new(buf, len, &self.pool);
+                to_all(&|| Msg::Data(part.clone()));
+                match (&mut hasher, beside) {
+                    (Some(hasher), _) => hasher.update(part.bytes()),
+                    (None, Some(beside)) => drop(beside.send(Hash::Part(part))),
+                    (None, None) => {}
+                }
+            },
+        )?;
+        Ok((read.class(), hasher))
+    }
+
+    pub(super) fn hash_lane(&self, parts: Receiver<Hash>, tell: &Sender<Told<'a>>) {
         let mut hasher = Hasher::new(self.options.formats);
-        let next = || pool.recv().unwrap_or_else(|_| buffer(CHUNK_BYTES));
-        verify::read_parts(&mut read, "read card", self, next, |buf, len| {
-            let part = Arc::new(Part { buf: Some(buf), len, home: home.clone() });
-            send(&|| Msg::Data(part.clone()));
-            if let Some(buf) = &part.buf {
-                hasher.update(&buf[..len]);
+        for part in parts {
+            match part {
+                Hash::Part(part) => hasher.update(part.bytes()),
+                Hash::Abort => hasher = Hasher::new(self.options.formats),
+                Hash::End { task, class } => {
+                    let done = std::mem::replace(&mut hasher, Hasher::new(self.options.formats));
+                    let _ = tell.send(self.read_told(task, class, done));
+                }
             }
-        })?;
-        let (digests, blocks) = hasher.finish();
-        Ok((FileRecord { file: task.file.clone(), digests, blocks }, read.class()))
+        }
     }
 
-    /// The card's file once more, compared with the first read: only this tells a misread that was copied perfectly.
-    fn second_read(&self, records: Receiver<Arc<FileRecord>>) {
-        for record in records {
+    /// A free buffer; waiting for one, it is watched who keeps it. `None`: told to stop.
+    fn next_buffer(&self) -> Option<Buffer> {
+        if let Some(buf) = self.pool.try_take() {
+            self.lags.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().for_each(|lag| *lag = None);
+            return Some(buf);
+        }
+        loop {
+            self.watch_lags();
+            if let Some(buf) = self.pool.take(Duration::from_millis(100)) {
+                return Some(buf);
+            }
             if self.stop_asked() {
-                return;
-            }
-            let reading = PastCache::open(&self.card.root, &record.file.relpath, &self.card.fs_type)
-                .map_err(|source| ReadFault::Io { offset: 0, source })
-                .and_then(|read| verify::read_whole(read, &[], "re-read card", self));
-            let recorded = match reading {
-                Ok(reading)
-                    if reading.digests.blake3 == record.digests.blake3
-                        && reading.stat.mtime_ns == record.file.mtime_ns =>
-                {
-                    match reading.class {
-                        ReadBack::Cache => Ok(()),
-                        _ => self.record(Intent::ReRead { file: record.file.clone(), equal: true }),
-                    }
-                }
-                Ok(reading) => {
-                    let again =
-                        FileRecord { file: record.file.clone(), digests: reading.digests, blocks: reading.blocks };
-                    self.differs(&record, &again)
-                }
-                Err(ReadFault::Stopped) => return,
-                Err(ReadFault::Changed) => self.differs(&record, &record),
-                Err(fault) => {
-                    let finding = Finding::new(
-                        FindingKind::Unreadable,
-                        self.card.root.path(),
-                        &record.file.relpath,
-                        format!("second read: {fault}"),
-                    );
-                    self.event(Event::Finding(&finding));
-                    self.record(Intent::Found { copy: None, finding })
-                }
-            };
-            if recorded.is_err() {
-                return;
+                return None;
             }
         }
     }
 
-    fn unstable(&self, task: &Task, again: &FileRecord) {
-        let note = "the card gave other bytes than before";
-        let mut finding = Finding::new(FindingKind::Unstable, self.card.root.path(), &task.file.relpath, note);
-        if let Some(first) = &task.known {
-            finding.blocks = first.blocks.differing(&again.blocks, first.file.size_bytes);
+    /// Leaves a destination behind that held the card up for long while the others were idle more than half of the
+    /// time: they go on at their own pace, and it is filled later from one of them.
+    fn watch_lags(&self) {
+        let alive: Vec<usize> = (0..self.dests.len()).filter(|d| self.dead[*d].get().is_none()).collect();
+        let queued = |d: usize| self.inboxes.iter().map(|stream| stream[d].len()).sum::<usize>();
+        let waiting: Vec<usize> = alive.iter().copied().filter(|d| queued(*d) <= 1).collect();
+        let busy = || self.busy_ns.iter().map(|b| b.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let mut lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
+        for d in alive {
+            if waiting.is_empty() || queued(d) < BUFFERS / 2 {
+                lags[d] = None;
+                continue;
+            }
+            let lag = lags[d].get_or_insert_with(|| Lag { since: Instant::now(), busy_ns: busy() });
+            let elapsed = lag.since.elapsed();
+            if elapsed < self.options.detach_after {
+                continue;
+            }
+            let busy_now = busy();
+            let worked = waiting.iter().map(|w| busy_now[*w] - lag.busy_ns[*w]).max().unwrap_or(0);
+            if Duration::from_nanos(worked) * 2 < elapsed {
+                self.leave_behind(d, elapsed);
+            } else {
+                // Slower, and not by much: two copies made together are there sooner than one after the other.
+                lags[d] = None;
+            }
         }
-        self.event(Event::Finding(&finding));
-        let _ = self.record(Intent::Found { copy: None, finding });
     }
 
-    fn differs(&self, first: &FileRecord, again: &FileRecord) -> Result<(), CannotRecord> {
-        let mut finding = Finding::new(
-            FindingKind::Unstable,
-            self.card.root.path(),
-            &first.file.relpath,
-            "the card's second read differs from the first",
+    fn leave_behind(&self, d: usize, waited: Duration) {
+        let dest = &self.dests[d];
+        let why = format!(
+            "\"{}\" kept the others waiting for {} s: it is left behind and filled later from a proven copy",
+            dest.name,
+            waited.as_secs()
         );
-        finding.blocks = first.blocks.differing(&again.blocks, first.file.size_bytes);
-        self.event(Event::Finding(&finding));
-        self.record(Intent::ReRead { file: first.file.clone(), equal: false })?;
-        self.record(Intent::Found { copy: None, finding })
+        let lost = Dead { dest: d, full: false, behind: true, why: why.clone() };
+        if self.dead[d].set(lost).is_ok() {
+            // What waits for it must not keep the buffers.
+            self.inboxes.iter().for_each(|stream| stream[d].retain(|m| !matches!(m, Msg::Data(_))));
+            self.note(why);
+        }
     }
 
-    fn write_lane(&self, d: usize, dest: &'a Destination, msgs: Receiver<Msg>, provers: SyncSender<Written<'a>>) {
+    /// Writes what one stream reads to one destination.
+    pub(super) fn write_lane(&self, stream: usize, d: usize, tell: &Sender<Told<'a>>) {
+        let dest = &self.dests[d];
         let lane = format!("write {}", dest.name);
+        // The file in hand: its temp, or nothing where its name exists already.
         let mut open: Option<(usize, Option<Temp<'a>>)> = None;
-        for msg in msgs {
+        let mut made = None;
+        // Nothing is read back from a disk with a head while a file is written to it.
+        let mut gate: Option<RwLockReadGuard<'_, ()>> = None;
+        while let Some(msg) = self.inboxes[stream][d].next() {
+            if matches!(msg, Msg::Start(_)) && self.options.devices[dest.device].seeks {
+                gate = Some(self.gates[dest.device].read().unwrap_or_else(PoisonError::into_inner));
+            }
             let begun = Instant::now();
+            let lost = self.dead[d].get().is_some();
+            let failed = |task, temp, e: &io::Error| drop(tell.send(self.write_failed(d, task, temp, e)));
             match msg {
-                Msg::Start(task) => {
-                    open = match self.start(d, dest, task) {
-                        Ok(temp) => Some((task, temp)),
-                        Err(e) => self.write_failed(d, task, None, &e),
-                    };
-                }
+                Msg::Start(task) if lost => drop(tell.send(self.unwritten(d, task))),
+                Msg::Start(task) => match self.start(d, task, &mut made) {
+                    Ok(temp) => open = Some((task, temp)),
+                    Err(e) => failed(task, None, &e),
+                },
                 Msg::Data(part) => {
                     if let Some((task, Some(mut temp))) = open.take_if(|o| o.1.is_some()) {
-                        let data = part.buf.as_ref().map_or(&[][..], |b| &b[..part.len]);
-                        open = match temp.append(data) {
-                            Ok(()) => Some((task, Some(temp))),
-                            Err(e) => self.write_failed(d, task, Some(temp), &e),
-                        };
-                        self.event(Event::Bytes { lane: &lane, bytes: part.len as u64 });
+                        match if lost {
+                            Err(io::ErrorKind::TimedOut.into())
+                        } else {
+                            temp.append(part.whole(), part.bytes().len())
+                        } {
+                            Ok(()) => open = Some((task, Some(temp))),
+                            Err(e) => failed(task, Some(temp), &e),
+                        }
+                        self.event(Event::Bytes { lane: &lane, bytes: part.bytes().len() as u64 });
                     }
                 }
-                Msg::End(record) => {
-                    let Some((task, mut temp)) = open.take() else { continue };
-                    let finished = temp.as_mut().map_or(Ok(()), |t| t.finish(Some(record.file.mtime_ns)));
-                    match finished {
-                        Ok(()) => drop(provers.send(Written { task, record, temp })),
-                        Err(e) => drop(self.write_failed::<()>(d, task, temp, &e)),
+                Msg::End => {
+                    if let Some((task, mut temp)) = open.take() {
+                        // Parts of one that was left behind are gone from its inbox.
+                        let whole =
+                            if lost { Err(io::ErrorKind::TimedOut.into()) } else { self.end(dest, task, &mut temp) };
+                        match whole {
+                            Ok(()) => drop(tell.send(Told::Written { task, dest: d, temp })),
+                            Err(e) => failed(task, temp, &e),
+                        }
                     }
                 }
-                Msg::Abort => {
-                    if let Some((_, Some(temp))) = open.take() {
+                Msg::Abort { stopped } => {
+                    if let Some((_, Some(temp))) = open.take()
+                        && !(stopped && temp.written() >= RESUMED_FROM_BYTES)
+                    {
                         let _ = temp.discard();
                     }
                 }
             }
-            self.event(Event::Busy { lane: &lane, secs: begun.elapsed().as_secs_f64() });
+            if open.is_none() {
+                gate = None;
+            }
+            let took = begun.elapsed();
+            self.busy_ns[d].fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+            self.event(Event::Busy { lane: &lane, secs: took.as_secs_f64() });
         }
+        drop(gate);
         // The reader ended in the middle of a file.
         if let Some((_, Some(temp))) = open {
             let _ = temp.discard();
         }
     }
 
-    /// `None` when the final name exists: then its content will decide.
-    fn start(&self, d: usize, dest: &'a Destination, task: usize) -> io::Result<Option<Temp<'a>>> {
-        let file = &self.tasks[task].file;
+    /// `None` when the final name exists: then its content will decide. `made` is the folder that was made last.
+    fn start(&self, d: usize, task: usize, made: &mut Option<RelPath>) -> io::Result<Option<Temp<'a>>> {
+        let (dest, task) = (&self.dests[d], &self.tasks[task]);
+        let file = &task.file;
+        dest.base.still_here().inspect_err(|e| self.die(d, e))?;
         let place = dest.place(&file.relpath);
-        if let Err(e) = dest.base.still_here() {
-            self.die(d, dest, &e);
-            return Err(e);
+        let folder = place.parent();
+        if made.as_ref() != Some(&folder) {
+            dest.base.make_dir(&folder)?;
+            *made = Some(folder);
         }
-        dest.base.make_dir(&place.parent())?;
-        let temp = self.temp_of(task, d).ok_or_else(|| io::Error::other("no temp was planned"))?;
-        remove(&dest.base, &dest.place(temp))?;
+        let temp = task.todo.iter().find(|(dest, _)| *dest == d).map(|(_, temp)| dest.place(temp));
+        let temp = temp.ok_or_else(|| io::Error::other("no temp was planned"))?;
         if dest.base.stat(&place)?.is_some() {
+            remove(&dest.base, &temp)?;
             return Ok(None);
         }
-        Temp::create(&dest.base, &dest.place(temp), file.size_bytes).map(Some)
+        if file.size_bytes >= RESUMED_FROM_BYTES
+            && let Ok(resumed) = Temp::resume(&dest.base, &temp, file.size_bytes, &dest.fs_type)
+        {
+            self.note(format!(
+                "\"{}\" on \"{}\": an unfinished copy is compared and continued",
+                file.relpath, dest.name
+            ));
+            return Ok(Some(resumed));
+        }
+        match Temp::create(&dest.base, &temp, file.size_bytes) {
+            // Of an earlier run; ours by its intent row.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                remove(&dest.base, &temp)?;
+                Temp::create(&dest.base, &temp, file.size_bytes).map(Some)
+            }
+            other => other.map(Some),
+        }
     }
 
-    fn temp_of(&self, task: usize, d: usize) -> Option<&RelPath> {
-        self.tasks[task].todo.iter().find(|(dest, _)| *dest == d).map(|(_, temp)| temp)
-    }
-
-    fn die(&self, d: usize, dest: &Destination, e: &io::Error) {
-        let _ = self.dead[d].set(Dead::new(d, &dest.name, e));
+    /// The last part is written: small files wait for the sync of their group, others are synced now.
+    fn end(&self, dest: &Destination, task: usize, temp: &mut Option<Temp<'a>>) -> io::Result<()> {
+        let file = &self.tasks[task].file;
+        let Some(temp) = temp else { return Ok(()) };
+        if temp.written() != file.size_bytes {
+            return Err(io::Error::other(format!("{} of {} bytes were written", temp.written(), file.size_bytes)));
+        }
+        if self.is_grouped(task, dest) {
+            return temp.complete(Some(file.mtime_ns));
+        }
+        temp.finish(Some(file.mtime_ns))?;
+        if self.options.devices[dest.device].seeks {
+            temp.rest();
+        }
+        Ok(())
     }
 
     /// A failed write poisons the temp: its bytes are dropped, never synced again.
-    fn write_failed<T>(&self, d: usize, task: usize, temp: Option<Temp<'_>>, e: &io::Error) -> Option<T> {
-        let dest = &self.dests[d];
+    pub(super) fn write_failed(&self, d: usize, task: usize, temp: Option<Temp<'a>>, e: &io::Error) -> Told<'a> {
         if let Some(temp) = temp {
             let _ = temp.discard();
         }
+        self.die_if_whole(d, e);
+        Told::Unwritten { task, dest: d, why: format!("writing failed: {e}") }
+    }
+
+    fn unwritten(&self, d: usize, task: usize) -> Told<'a> {
+        let why = self.dead[d].get().map(|lost| lost.why.clone()).unwrap_or_default();
+        Told::Unwritten { task, dest: d, why }
+    }
+
+    /// Errors that will meet every other file there too.
+    pub(super) fn die_if_whole(&self, d: usize, e: &io::Error) {
         let whole = [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::NODEV, Errno::NXIO, Errno::NOTCONN, Errno::STALE];
         if e.raw_os_error().is_some_and(|c| whole.iter().any(|w| w.raw_os_error() == c)) {
-            self.die(d, dest, e);
-        }
-        self.try_again(task, d, format!("writing failed: {e}"));
-        None
-    }
-
-    fn try_again(&self, task: usize, dest: usize, why: String) {
-        self.note(format!("\"{}\" on \"{}\": {why}", self.tasks[task].file.relpath, self.dests[dest].name));
-        self.again.lock().unwrap().push(Again { task, dest, why });
-    }
-
-    fn note(&self, line: String) {
-        self.event(Event::Note(&line));
-        let _ = self.record(Intent::Log(line));
-    }
-
-    fn prove_lane(&self, d: usize, dest: &'a Destination, written: Receiver<Written<'a>>) {
-        let name = format!("prove {}", dest.name);
-        let lane = Lane { name: &name, fs_type: &dest.fs_type };
-        for Written { task, record, temp } in written {
-            let relpath = &record.file.relpath;
-            let place = dest.place(relpath);
-            // What a drive that went away still takes through an open descriptor is no copy that anybody can find.
-            if let Err(e) = dest.base.still_here() {
-                self.die(d, dest, &e);
-                self.unproven(d, task, &record, temp, e.into());
-                continue;
-            }
-            let proven = match temp {
-                Some(temp) => verify::prove(temp, &place, &record, &lane, &dest.base, self)
-                    .map_err(|(temp, why)| (Some(temp), why)),
-                None => verify::prove_existing(&dest.base, &place, &record, &lane, self).map_err(|why| (None, why)),
-            };
-            match proven {
-                Ok(proof) => {
-                    let intent = Intent::Proven {
-                        copy: dest.id,
-                        relpath: relpath.clone(),
-                        size_bytes: proof.stat().size_bytes,
-                        mtime_ns: proof.stat().mtime_ns,
-                        read_back: proof.read_back(),
-                        job: self.options.job,
-                    };
-                    if self.record(intent).is_err() {
-                        return;
-                    }
-                    if self.attempt > 1 {
-                        self.note(format!("\"{relpath}\" on \"{}\": copied again and proven", dest.name));
-                    }
-                    self.event(Event::FileDone { relpath, lane: &name });
-                }
-                Err((temp, why)) => self.unproven(d, task, &record, temp, why),
-            }
+            self.die(d, e);
         }
     }
 
-    fn unproven(&self, d: usize, task: usize, record: &FileRecord, temp: Option<Temp<'_>>, why: Unproven) {
-        let dest = &self.dests[d];
-        let relpath = &record.file.relpath;
-        let copy_path = dest.folder.under(dest.base.path());
-        match (temp, why) {
-            (Some(temp), Unproven::Mismatch { blocks }) => {
-                let kept = self.quarantine(dest, &temp, relpath);
-                let where_ = blocks.iter().map(|(o, l)| format!("{o}+{l}")).collect::<Vec<_>>().join(", ");
-                self.try_again(task, d, format!("read-back differs from the card at bytes {where_}; {kept}"));
-            }
-            (None, Unproven::Mismatch { blocks }) => {
-                let mut finding = Finding::new(
-                    FindingKind::Altered,
-                    &copy_path,
-                    relpath,
-                    "this name holds other bytes than the card; it was left as it is",
-                );
-                finding.blocks = blocks;
-                self.event(Event::Finding(&finding));
-                let note = finding.note.clone();
-                let _ = self.record(Intent::Failed { copy: dest.id, relpath: relpath.clone(), conflict: true, note });
-                let _ = self.record(Intent::Found { copy: Some(dest.id), finding });
-            }
-            (temp, why) => {
-                if let Some(temp) = temp {
-                    let _ = temp.discard();
-                }
-                if !matches!(why, Unproven::Read(ReadFault::Stopped)) {
-                    self.try_again(task, d, why.to_string());
-                }
-            }
-        }
-    }
-
-    /// Keeps bytes that came back wrong, for a person to look at, outside the roll.
-    fn quarantine(&self, dest: &Destination, temp: &Temp<'_>, relpath: &RelPath) -> String {
-        for n in 1..100 {
-            let name = [relpath.as_bytes(), format!(".{n}.bad").as_bytes()].concat();
-            let Ok(to) = RelPath::new(name) else { break };
-            let Ok(salvage) = RelPath::new(".goodgate/salvage") else { break };
-            let to = salvage.join_rel(&dest.folder).join_rel(&to);
-            match move_aside(&dest.base, temp.relpath(), &to) {
-                Ok(()) => return format!("the bad bytes are kept in \"{to}\""),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(_) => break,
-            }
-        }
-        let _ = remove(&dest.base, temp.relpath());
-        "the bad bytes could not be kept".to_owned()
+    pub(super) fn die(&self, d: usize, e: &io::Error) {
+        let _ = self.dead[d].set(Dead::new(d, &self.dests[d].name, e));
     }
 }

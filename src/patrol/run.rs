@@ -7,16 +7,14 @@ use super::report::{Absent, CheckReport};
 use super::{PatrolError, scope::Volumes};
 use crate::catalog::{Catalog, CatalogError, Mark};
 use crate::clip::{CardId, VolumeId};
-use crate::config::{Config, DeviceKind as Rule};
-use crate::disk::facts::{DeviceKind, Facts};
+use crate::disk::facts::Facts;
 use crate::disk::lock::{self, Lock};
-use crate::ingest::{Station, device_lock_name};
+use crate::ingest::{Station, device_lock_name, lanes};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use crate::verify::{Lanes, with_lanes};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Results are committed when there are so many, or the oldest is so old.
@@ -94,7 +92,7 @@ impl<'a> Pass<'a> {
     /// The number of the device below, which is made when it is new.
     pub fn device(&mut self, facts: &Facts) -> usize {
         let lock_name = device_lock_name(facts);
-        let threads = threads(&self.station.config, facts);
+        let threads = lanes(&self.station.config, facts);
         if let Some(i) = self.devices.iter().position(|d| d.lock_name == lock_name) {
             self.devices[i].threads = self.devices[i].threads.min(threads);
             return i;
@@ -289,20 +287,4 @@ impl<'a> Pass<'a> {
         task.parts = parts;
         Ok(task)
     }
-}
-
-/// How many files are read at once from the device: many where no head must move.
-fn threads(config: &Config, facts: &Facts) -> usize {
-    let mut names: Vec<String> =
-        vec![facts.mount.point.display().to_string(), facts.mount.source.display().to_string()];
-    names.extend(Path::new(&facts.mount.source).file_name().map(|n| n.to_string_lossy().into_owned()));
-    // `serial:MODEL:SERIAL`, `Model (sdb)`
-    names.extend(facts.disk.id.iter().flat_map(|id| id.rsplit(':').next()).map(String::from));
-    names.extend(facts.disk.text.rsplit_once('(').map(|(_, name)| name.trim_end_matches(')').to_owned()));
-    let rule = config.devices.iter().find(|rule| rule.matches(names.iter().map(String::as_str)));
-    let is_flash = match rule {
-        Some(rule) => rule.kind == Rule::Flash,
-        None => facts.kind == DeviceKind::Flash,
-    };
-    if is_flash { config.verify.flash_lanes.max(1) as usize } else { 1 }
 }

@@ -12,7 +12,15 @@ use std::time::{Duration, Instant};
 
 /// A card with a sound file that gets a proxy, and clips that no libav knows.
 fn station() -> Place {
-    let place = Place::new().with_card();
+    fill(Place::new().with_card().without_groups())
+}
+
+/// The same card, its files in groups.
+fn grouped() -> Place {
+    fill(Place::new().with_card())
+}
+
+fn fill(place: Place) -> Place {
     let path = place.file("card/A001/CLIPS/A001S001.WAV", 0, 0);
     std::fs::write(path, wav(8000)).unwrap();
     std::fs::create_dir(place.card().join("EMPTY")).unwrap();
@@ -250,6 +258,21 @@ fn killed_where_a_proven_file_gets_its_name() {
 }
 
 #[test]
+fn killed_where_a_group_is_proven_and_named() {
+    killed_at(
+        grouped,
+        golden(),
+        &[
+            ("allocate|/b/", &[2]),
+            ("syncfs|/b", &[1, 2]),
+            ("read|/a/A001/CLIPS/.", &[2]),
+            ("rename|/a/A001/CLIPS/", &[1, 3]),
+            ("sync|catalog.db", &[17, 19]),
+        ],
+    );
+}
+
+#[test]
 fn killed_where_a_roll_is_sealed() {
     killed_at(
         station,
@@ -304,7 +327,7 @@ fn killed_at_any_time() {
         x ^= x >> 17;
         x ^= x << 5;
         let delay = whole.mul_f64(f64::from(x % 1000) / 1000.0);
-        let place = station();
+        let place = if round % 2 == 0 { station() } else { grouped() };
         let args = ["offload", "card/A001", "--to", "a", "--to", "b", "--json"];
         let mut child = place.goodgate(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(delay);

@@ -57,6 +57,12 @@ impl Place {
         place
     }
 
+    /// Every file goes for itself, as large ones do: one stream, and a sync, a read-back and a rename each.
+    pub fn without_groups(self) -> Self {
+        self.config("[policy]\ndistinct_devices = false\n[offload]\nsmall_below = \"0\"\n");
+        self
+    }
+
     pub fn path(&self, relative: &str) -> PathBuf {
         self.dir.path().join(relative)
     }

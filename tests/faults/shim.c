@@ -2,9 +2,9 @@
 //
 //     op | part of the path | first hit | hits (0: all) | act | argument
 //
-// Ops: write, read, sync, rename (rename2: only with flags), mkdir, allocate,
+// Ops: write, read, sync, syncfs, rename (rename2: only with flags), mkdir, allocate,
 // unlink, list, clock. Hits are counted over all threads of one process.
-// Acts: errno N; flip (one byte of the buffer); half (an honest short write); lie (says done, does nothing);
+// Acts: errno N; flip (one bit of the buffer; which, by the argument); half (an honest short write); lie (says done, does nothing);
 // kill (before the call), killed (after it); pause (until the file `go` lies in the mark folder); seen (nothing);
 // jump SECS (the clock, once another rule did arm).
 // Every hit that acts adds a line to the file `fired` in the folder GOODGATE_FAULT_MARK: a test can tell that its
@@ -124,7 +124,7 @@ static const char *path_of(int fd, const char *name, char *out) {
             char *copy = 0;                                                           \
             if (posix_memalign((void **)&copy, 4096, n)) abort();                     \
             memcpy(copy, b, n);                                                       \
-            copy[n / 2] ^= 1;                                                         \
+            copy[n / 2] ^= 1 << (r->argument & 7);                                                         \
             ssize_t got = with_buf(copy);                                             \
             free(copy);                                                               \
             return got;                                                               \
@@ -146,7 +146,7 @@ WRITE(pwrite64, (int fd, const void *b, size_t n, off64_t at), PLACED)
         struct rule *r = hit("read", path_of(fd, 0, p));                              \
         FAILS(r)                                                                      \
         ssize_t got = call;                                                           \
-        if (is(r, "flip") && got > 0) ((char *)b)[got / 2] ^= 1;                      \
+        if (is(r, "flip") && got > 0) ((char *)b)[got / 2] ^= 1 << (r->argument & 7);                      \
         after(r);                                                                     \
         return got;                                                                   \
     }
@@ -167,7 +167,7 @@ READ(pread64, (int fd, void *b, size_t n, off64_t at), next(fd, b, n, at))
     }
 DO(fsync, (int fd), "sync", path_of(fd, 0, p), next(fd))
 DO(fdatasync, (int fd), "sync", path_of(fd, 0, p), next(fd))
-DO(syncfs, (int fd), "sync", path_of(fd, 0, p), next(fd))
+DO(syncfs, (int fd), "syncfs", path_of(fd, 0, p), next(fd))
 DO(mkdirat, (int fd, const char *name, mode_t m), "mkdir", path_of(fd, name, p), next(fd, name, m))
 DO(unlinkat, (int fd, const char *name, int flags), "unlink", path_of(fd, name, p), next(fd, name, flags))
 DO(fallocate, (int fd, int m, off_t at, off_t n), "allocate", path_of(fd, 0, p), next(fd, m, at, n))

@@ -376,9 +376,9 @@ fn offload_and_seal(
     step_to(catalog, job, Step::Offload, None)?;
     let (dests, devices) = destinations(station, p, job)?;
     let copy = copying::Copy { station, request, p, job, dests: &dests, devices: &devices };
-    let mut copied = copy.from_card(catalog, progress)?;
+    let mut copied = copy.copy_card(catalog, progress)?;
     if copied.again {
-        copied = copy.from_card(catalog, progress)?;
+        copied = copy.copy_card(catalog, progress)?;
     }
     sealing::check_headers(catalog, job, &dests)?;
     step_to(catalog, job, Step::Seal, None)?;
@@ -386,7 +386,7 @@ fn offload_and_seal(
     let mut unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
     if !copied.behind.is_empty() {
         step_to(catalog, job, Step::Offload, None)?;
-        copied.hold = copied.hold.or(copy.from_copy(catalog, &copied.behind, progress)?);
+        copied.hold = copied.hold.or(copy.fill(catalog, &copied.behind, progress)?);
         step_to(catalog, job, Step::Seal, None)?;
         unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
     }

@@ -57,7 +57,12 @@ fn show_plan(door: &Door, plan: &PlanReport) -> anyhow::Result<Exit> {
     }
     for d in &plan.destinations {
         let (free, proof) = (human(d.free_bytes), d.read_back.name());
-        out.line(format!("to {}: {free} free, proof {proof}, disk {}", d.destination, d.disk));
+        let room = match d.cards_left {
+            _ if !plan.refusals.is_empty() => String::new(),
+            0 => ", no room for another card of this size after it".into(),
+            n => format!(", room for {} of this size after it", count(n, "more card")),
+        };
+        out.line(format!("to {}: {free} free{room}, proof {proof}, disk {}", d.destination, d.disk));
     }
     for w in &plan.warnings {
         out.line(format!("warning: {}", w.text));

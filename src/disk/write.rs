@@ -36,7 +36,7 @@ pub struct Temp<'r> {
     direct: bool,
     written: u64,
     /// What an earlier run left under this name: as long as it equals what comes, nothing is written.
-    earlier: Option<(PastCache, Buffer)>,
+    earlier: Option<Box<(PastCache, Buffer)>>,
 }
 
 impl<'r> Temp<'r> {
@@ -77,7 +77,7 @@ impl<'r> Temp<'r> {
         if direct.is_err() {
             temp.direct = false;
         }
-        temp.earlier = Some((PastCache::open(root, relpath, fs_type)?, Buffer::new(ALIGN)));
+        temp.earlier = Some(Box::new((PastCache::open(root, relpath, fs_type)?, Buffer::new(ALIGN))));
         Ok(temp)
     }
 
@@ -133,7 +133,8 @@ impl<'r> Temp<'r> {
     }
 
     fn is_there_already(&mut self, data: &[u8]) -> io::Result<bool> {
-        let Some((read, buf)) = &mut self.earlier else { return Ok(false) };
+        let Some(earlier) = &mut self.earlier else { return Ok(false) };
+        let (read, buf) = &mut **earlier;
         if buf.len() < data.len() {
             buf.resize(data.len().next_multiple_of(ALIGN), 0);
         }

@@ -41,7 +41,7 @@ pub(super) struct Copied {
 
 impl Copy<'_> {
     /// Copy and prove what has no standing proof, read the card a second time, list it again.
-    pub(super) fn from_card(&self, catalog: &mut Catalog, progress: &dyn Progress) -> Result<Copied, IngestError> {
+    pub(super) fn copy_card(&self, catalog: &mut Catalog, progress: &dyn Progress) -> Result<Copied, IngestError> {
         let Copy { station, request, p, job, dests, .. } = *self;
         forget_old_faults(catalog, job, &p.source)?;
         set_aside_wrong(catalog, job, dests, progress)?;
@@ -99,7 +99,7 @@ impl Copy<'_> {
     }
 
     /// Fills the destinations that were left behind from one that holds every file proven.
-    pub(super) fn from_copy(
+    pub(super) fn fill(
         &self,
         catalog: &mut Catalog,
         behind: &[usize],

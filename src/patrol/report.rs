@@ -60,6 +60,18 @@ impl CheckReport {
         }
     }
 
+    /// The worst first; devices are read side by side, and the order must not depend on which was faster.
+    pub(super) fn sort(&mut self) {
+        let rank = |kind| match kind {
+            FindingKind::Altered => 0,
+            FindingKind::Unstable => 1,
+            FindingKind::Unreadable => 2,
+            FindingKind::Missing => 3,
+            FindingKind::Extra => 4,
+        };
+        self.findings.sort_by(|a, b| (rank(a.kind), &a.copy, &a.relpath).cmp(&(rank(b.kind), &b.copy, &b.relpath)));
+    }
+
     /// Findings that are damage.
     pub fn damage(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|f| f.kind != FindingKind::Extra)

@@ -154,6 +154,7 @@ impl<'a> Pass<'a> {
         driven?;
         self.report.absent = std::mem::take(&mut self.absent).into_values().collect();
         self.report.complete = !self.cut_short && self.report.absent.is_empty();
+        self.report.sort();
         Ok(())
     }
 

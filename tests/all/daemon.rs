@@ -214,6 +214,8 @@ fn additions_are_taken_and_a_card_that_comes_back_is_answered_at_once() {
 
 /// A daemon that is in the middle of a card of many files.
 fn in_the_middle(place: &Place) -> (Daemon, usize) {
+    // Each file for itself: there is a middle.
+    configure(place, ["a", "b"], "[offload]\nsmall_below = \"0\"\n");
     let files = 120;
     drop_card(place, "A001", files, 3000);
     let daemon = Daemon::start(place);

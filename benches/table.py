@@ -125,6 +125,9 @@ def bars(groups):
         if lacking:
             yield f"{card} to {dests}: not judged, without {', '.join(lacking)}"
             continue
+        if row["goodgate"].unproven:
+            yield f"{card} to {dests}: not judged, because goodgate's reads are not proven"
+            continue
         ours = row["goodgate"].secs
         cp, rclone = row["cp"].secs / ours, row["rclone"].secs / ours
         limit = ours / row["limit"].secs

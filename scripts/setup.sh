@@ -1,6 +1,7 @@
-# Sourced by demo.sh and test.sh. `set_up demo` or `set_up test` finds what this machine lacks and installs it with apt,
-# saying what first. Quick and silent when nothing is missing. What counts is that a tool is there, not which package
-# brought it, so other distributions work once their own packages are in place.
+# shellcheck shell=bash
+# Sourced by demo.sh, test.sh and bench.sh. `set_up demo`, `test` or `bench` finds what this machine lacks and installs it
+# with apt, saying what first. Quick and silent when nothing is missing. What counts is that a tool is there, not which
+# package brought it, so other distributions work once their own packages are in place.
 
 missing=()
 
@@ -66,6 +67,17 @@ find_missing() {
     if [ "$1" = test ]; then
         need python3-venv python3 -c 'import ensurepip, venv'
     fi
+    # test.sh runs bench.sh once, with small cards.
+    if [ "$1" != demo ]; then
+        # Not the shell's own word of that name.
+        need time type -P time
+        need jq has jq
+        need python3 has python3
+        need b3sum has b3sum
+        need rsync has rsync
+        need rclone has rclone
+        [ -n "${without_fio:-}" ] || need fio has fio
+    fi
 }
 
 install_missing() {
@@ -100,7 +112,7 @@ find_rust() {
     rustup component add "${lacking[@]}" >&2 || die "rustup could not add: ${lacking[*]}"
 }
 
-# set_up demo|test, in the root of the project.
+# set_up demo|test|bench, in the root of the project.
 set_up() {
     find_rust "$1"
     find_missing "$1"

@@ -2,6 +2,8 @@
 
 #[path = "all/bad_input.rs"]
 mod bad_input;
+#[path = "all/bench.rs"]
+mod bench;
 #[path = "all/cli.rs"]
 mod cli;
 #[path = "all/code.rs"]

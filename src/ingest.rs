@@ -277,18 +277,23 @@ pub(crate) fn device_lock_name(facts: &facts::Facts) -> String {
 
 /// How many files are read at once from the device: many where no head must move.
 pub(crate) fn lanes(config: &Config, facts: &facts::Facts) -> usize {
-    let mut names: Vec<String> =
-        vec![facts.mount.point.display().to_string(), facts.mount.source.display().to_string()];
-    names.extend(Path::new(&facts.mount.source).file_name().map(|n| n.to_string_lossy().into_owned()));
-    // `serial:MODEL:SERIAL`, `Model (sdb)`
+    match kind(config, facts) {
+        facts::DeviceKind::Flash => config.verify.flash_lanes.max(1) as usize,
+        _ => 1,
+    }
+}
+
+/// What the kernel says of the device below, or the rule of the config that knows better.
+fn kind(config: &Config, facts: &facts::Facts) -> facts::DeviceKind {
+    let mut names = vec![facts.mount.point.display().to_string(), facts.mount.source.display().to_string()];
+    names.extend(facts.block_names());
+    // `serial:MODEL:SERIAL`
     names.extend(facts.disk.id.iter().flat_map(|id| id.rsplit(':').next()).map(String::from));
-    names.extend(facts.disk.text.rsplit_once('(').map(|(_, name)| name.trim_end_matches(')').to_owned()));
-    let rule = config.devices.iter().find(|rule| rule.matches(names.iter().map(String::as_str)));
-    let is_flash = match rule {
-        Some(rule) => rule.kind == config::DeviceKind::Flash,
-        None => facts.kind == facts::DeviceKind::Flash,
-    };
-    if is_flash { config.verify.flash_lanes.max(1) as usize } else { 1 }
+    match config.devices.iter().find(|rule| rule.matches(names.iter().map(String::as_str))) {
+        Some(rule) if rule.kind == config::DeviceKind::Flash => facts::DeviceKind::Flash,
+        Some(_) => facts::DeviceKind::Spinning,
+        None => facts.kind,
+    }
 }
 
 /// The intent, committed before the first byte: card, destinations, job, and every temp by name.
@@ -431,6 +436,5 @@ fn destinations(
 }
 
 fn device(config: &Config, facts: &facts::Facts) -> offload::Device {
-    let lanes = lanes(config, facts);
-    offload::Device { lanes, seeks: lanes == 1 && facts.kind != facts::DeviceKind::None }
+    offload::Device { lanes: lanes(config, facts), seeks: kind(config, facts) == facts::DeviceKind::Spinning }
 }

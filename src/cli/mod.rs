@@ -59,7 +59,15 @@ pub fn run(args: Vec<OsString>) -> u8 {
     }
 }
 
+/// Groups of small files are held open: what the system allows on request is asked for.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
+    raise_open_files();
     // The log is all that a daemon says.
     let verbose = cli.global.verbose + u8::from(matches!(cli.verb, Verb::Daemon));
     start_logging(verbose, cli.global.quiet);

@@ -50,6 +50,15 @@ pub struct Facts {
     pub place: RelPath,
 }
 
+impl Facts {
+    /// Names of the block devices below: `sdb1` as it is mounted, and `sdb`, from `Model (sdb)`.
+    pub fn block_names(&self) -> Vec<String> {
+        let mounted = self.mount.source.file_name().map(|n| n.to_string_lossy().into_owned());
+        let disk = self.disk.text.rsplit_once('(').map_or(&self.disk.text[..], |(_, name)| name.trim_end_matches(')'));
+        mounted.into_iter().chain([disk.to_owned()]).collect()
+    }
+}
+
 /// The id of the mount a descriptor lies on.
 pub fn mount_id_of(fd: impl AsFd) -> io::Result<u64> {
     let x = rustix::fs::statx(fd, "", rustix::fs::AtFlags::EMPTY_PATH, rustix::fs::StatxFlags::MNT_ID)?;

@@ -5,6 +5,7 @@
 //! **Tests** beside each file; faults come from below (loop devices, strace) in `tests/all/`.
 
 pub mod facts;
+pub mod kmsg;
 pub mod list;
 pub mod lock;
 #[allow(unsafe_code)]

@@ -16,6 +16,9 @@ use std::os::unix::fs::FileExt;
 /// Alignment of buffers, offsets and lengths for direct I/O, in bytes.
 pub const ALIGN: usize = 4096;
 
+/// Files below this size are not reserved before they are written.
+const RESERVED_FROM_BYTES: u64 = 1 << 20;
+
 /// A buffer whose start fits direct I/O.
 pub type Buffer = AVec<u8, ConstAlign<ALIGN>>;
 
@@ -86,9 +89,10 @@ impl<'r> Temp<'r> {
         Ok(Temp { root, relpath: relpath.clone(), file: Some(file), inode, direct, written: 0, earlier: None })
     }
 
+    /// A file of one small write is told of a full disk by that write, and sooner there.
     fn reserve(&self, size_bytes: u64) -> io::Result<()> {
         use rustix::io::Errno;
-        if size_bytes == 0 {
+        if size_bytes < RESERVED_FROM_BYTES {
             return Ok(());
         }
         match rustix::fs::fallocate(self.open()?, FallocateFlags::empty(), 0, size_bytes) {
@@ -182,7 +186,9 @@ impl<'r> Temp<'r> {
     pub fn complete(&mut self, mtime_ns: Option<i64>) -> io::Result<()> {
         self.earlier = None;
         let file = self.open()?;
-        file.set_len(self.written)?;
+        if Stat::of(file)?.size_bytes != self.written {
+            file.set_len(self.written)?;
+        }
         mtime_ns.map_or(Ok(()), |ns| set_time(file, ns))
     }
 

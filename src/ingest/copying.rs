@@ -8,6 +8,7 @@ use crate::clip::{CopyRootId, Warning};
 use crate::config::{Config, VerifyDepth};
 use crate::copy::{CopyState, FileRecord};
 use crate::digest::HashFormat;
+use crate::disk::kmsg::KernelLog;
 use crate::disk::list;
 use crate::disk::write::remove;
 use crate::finding::{Finding, FindingKind};
@@ -74,6 +75,7 @@ impl Copy<'_> {
             is_copy: false,
         };
         let clocks = (std::time::Instant::now(), Timestamp::now());
+        let kernel = KernelLog::open();
         let outcome = self.offload(catalog, &card, tasks, &proven, &lost, progress)?;
         let now = Timestamp::now();
         let passed = now.duration_since(clocks.1).as_secs() - clocks.0.elapsed().as_secs() as i64;
@@ -82,6 +84,7 @@ impl Copy<'_> {
                 format!("the station's clock jumped by {passed} s during the copy: times in the records are doubtful");
             catalog.raise_warning(job.card, &Warning { id: "clock".into(), text }, now)?;
         }
+        self.hear_kernel(catalog, kernel, now)?;
         let again = list::list(p.source.root.path(), &station.config.litter)?;
         let changes = p.source.card.listing.changes(&again);
         for relpath in &changes {
@@ -96,6 +99,30 @@ impl Copy<'_> {
             .first()
             .map(|first| (Hold::SourceChanged, format!("{} entries changed, first \"{first}\"", changes.len())));
         Ok(Copied { hold: changed.or(hold(&outcome)), behind: outcome.behind, again: outcome.replaced })
+    }
+
+    /// What the kernel told of the devices of this card and its copies is a warning, whatever became of it.
+    fn hear_kernel(
+        &self,
+        catalog: &mut Catalog,
+        kernel: std::io::Result<KernelLog>,
+        now: Timestamp,
+    ) -> Result<(), IngestError> {
+        let card = self.job.card;
+        let mut kernel = match kernel {
+            Ok(kernel) => kernel,
+            Err(e) => {
+                let text = format!("the kernel's log cannot be read ({e}): disk errors told only there are not seen");
+                return Ok(catalog.log(card, Some(self.job.id), &text, now)?);
+            }
+        };
+        let mut devices: Vec<String> = self.p.source.facts.block_names();
+        devices.extend(self.p.places.iter().flat_map(|place| place.facts.block_names()));
+        for (device, line) in kernel.errors(&devices) {
+            let text = format!("the kernel reported an error of {device} during the copy: {line}");
+            catalog.raise_warning(card, &Warning { id: format!("kernel:{device}"), text }, now)?;
+        }
+        Ok(())
     }
 
     /// Fills the destinations that were left behind from one that holds every file proven.

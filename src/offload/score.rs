@@ -14,9 +14,13 @@ use crate::relpath::RelPath;
 use crate::verify::{Member, ReadFault, VerifiedFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+/// Facts are gathered for so long, or so many, before they are written down: a commit waits for the disk.
+const GATHER: Duration = Duration::from_millis(250);
+const GATHERED: usize = 4096;
 /// Small files that are proven together.
 const GROUP: usize = 256;
 const GROUP_BYTES: u64 = 1 << 30;
@@ -155,17 +159,25 @@ impl<'w, 'a> Score<'w, 'a> {
     }
 
     fn follow(&mut self, told: &Receiver<Told<'a>>) {
+        let mut written = Instant::now();
         while self.running > 0 || self.out > 0 {
-            let Ok(first) = told.recv() else { return };
-            for told in std::iter::once(first).chain(told.try_iter()) {
+            let heard = match told.recv_timeout(GATHER) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            for told in heard.into_iter().chain(told.try_iter()) {
                 if !self.hear(told) {
                     self.work.halt.store(true, Ordering::Relaxed);
                     self.work.inboxes.iter().flatten().for_each(Inbox::close);
                     return;
                 }
             }
-            self.write_down();
             self.send_groups();
+            if written.elapsed() >= GATHER || self.intents.len() >= GATHERED {
+                self.write_down();
+                written = Instant::now();
+            }
             if self.running == 0 {
                 self.prove_later();
             }

@@ -72,6 +72,9 @@ impl CopyState {
     }
 }
 
+/// The note of a copy that was proven for bytes which the card is not thought to hold any more.
+pub const OF_UNSTABLE_READ: &str = "holds bytes of an unstable read";
+
 /// One manifest of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {

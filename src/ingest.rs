@@ -391,7 +391,12 @@ fn offload_and_seal(
     let mut unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
     if !copied.behind.is_empty() {
         step_to(catalog, job, Step::Offload, None)?;
-        copied.hold = copied.hold.or(copy.fill(catalog, &copied.behind, progress)?);
+        let unfilled = copy.fill(catalog, &copied.behind, progress)?;
+        copied.hold = copied.hold.or(unfilled);
+        if p.source.card.listing.files.iter().any(|f| crate::mhl::is_chain(&f.relpath)) {
+            // The card's own chain has grown on the copy: it comes from the card alone.
+            copied.hold = copied.hold.or(copy.copy_card(catalog, progress)?.hold);
+        }
         step_to(catalog, job, Step::Seal, None)?;
         unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
     }

@@ -32,7 +32,7 @@ pub use error::CatalogError;
 pub use jobs::{JobRow, LogRow};
 pub use marks::{Mark, Seen};
 pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
-pub use record::{CopyRow, FileRow, OF_UNSTABLE_READ, Proof};
+pub use record::{CopyRow, FileRow, Proof};
 pub use search::{Found, asks_safe};
 pub use show::ClipFull;
 

@@ -7,7 +7,7 @@ use super::error::{CatalogError, Fault};
 use super::rowsum::{COPY, FILE};
 use super::{Catalog, cards, findings, int, jobs, parsed, places, relpath, text_of, warnings};
 use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
-use crate::copy::{CopyState, FileRecord, ReadBack};
+use crate::copy::{CopyState, FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
 use crate::progress::Intent;
 use crate::relpath::RelPath;
@@ -123,14 +123,11 @@ impl Catalog {
     }
 }
 
-/// The note of a copy that was proven for bytes which the card is not thought to hold any more.
-pub const OF_UNSTABLE_READ: &str = "holds bytes of an unstable read";
-
 /// Two reads out of three agreed: their values replace the first read's, and the warning stays until a person accepts
 /// it. Copies that were proven for other bytes are failed.
 fn settle(c: &Connection, card: CardId, record: &FileRecord, warning: &Warning, now: Timestamp) -> Result<(), Fault> {
     store_read(c, card, record, 2, false, now)?;
-    warnings::raise(c, card, warning, now)?;
+    warnings::raise_event(c, card, warning, now)?;
     let sql = "SELECT copy_root_id FROM copy
                WHERE card_id = ?1 AND relpath = ?2 AND state = 'proven' AND blake3 <> ?3";
     let values = params![card.to_string(), record.file.relpath.as_bytes(), &record.digests.blake3[..]];

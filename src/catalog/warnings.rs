@@ -14,6 +14,11 @@ impl Catalog {
         self.write(|tx| raise(tx, card, warning, now))
     }
 
+    /// Of something that happened, and may happen again: what a person accepted of an earlier time covers no later one.
+    pub fn raise_event(&mut self, card: CardId, warning: &Warning, now: Timestamp) -> Result<(), CatalogError> {
+        self.write(|tx| raise_event(tx, card, warning, now))
+    }
+
     /// For one that no longer holds. One that a person accepted stays, as part of the record.
     pub fn drop_warning(&mut self, card: CardId, id: &str) -> Result<(), CatalogError> {
         self.write(|tx| {
@@ -45,6 +50,18 @@ impl Catalog {
     pub fn warnings(&self, card: CardId) -> Result<Vec<WarningEvidence>, CatalogError> {
         self.read(|c| Ok(of(c, card)?.0))
     }
+}
+
+pub(super) fn raise_event(c: &Connection, card: CardId, warning: &Warning, now: Timestamp) -> Result<(), Fault> {
+    let accepted = "SELECT 1 FROM warning WHERE card_id = ?1 AND id = ?2 AND accepted_at IS NOT NULL";
+    let mut id = warning.id.clone();
+    for n in 2.. {
+        if c.query_row(accepted, params![card.to_string(), id], |_| Ok(())).optional()?.is_none() {
+            break;
+        }
+        id = format!("{}#{n}", warning.id);
+    }
+    raise(c, card, &Warning { id, text: warning.text.clone() }, now)
 }
 
 pub(super) fn raise(c: &Connection, card: CardId, warning: &Warning, now: Timestamp) -> Result<(), Fault> {

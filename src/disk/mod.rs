@@ -19,6 +19,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A folder pinned by its descriptor. Paths below it are resolved without symlinks, `..` or other mounts, so that a
 /// folder swapped while we work cannot lead a byte outside, and a lazily unmounted volume is never mistaken for the
@@ -29,6 +30,7 @@ pub struct Root {
     path: PathBuf,
     /// Mount, device and inode: what the path led to when it was opened.
     identity: (u64, u64, u64),
+    failed_syncs: AtomicU64,
 }
 
 /// What `fstat` says of one file.
@@ -55,12 +57,17 @@ impl Root {
         let path = path.canonicalize()?;
         let fd = rustix::fs::open(&path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let identity = identity_of(&fd)?;
-        Ok(Root { fd, path, identity })
+        Ok(Root { fd, path, identity, failed_syncs: AtomicU64::new(0) })
     }
 
     /// The same folder, whatever is mounted at its path by now.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Root { fd: self.fd.try_clone()?, path: self.path.clone(), identity: self.identity })
+        Ok(Root {
+            fd: self.fd.try_clone()?,
+            path: self.path.clone(),
+            identity: self.identity,
+            failed_syncs: AtomicU64::new(0),
+        })
     }
 
     /// The path it was opened at, symlinks resolved.
@@ -84,7 +91,12 @@ impl Root {
     /// Brings all that was written to this filesystem to its medium. Fails once after a failed write of anybody's: what
     /// was written since the root was opened is then in doubt.
     pub fn sync_fs(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&self.fd)?)
+        Ok(rustix::fs::syncfs(&self.fd).inspect_err(|_| _ = self.failed_syncs.fetch_add(1, Ordering::SeqCst))?)
+    }
+
+    /// The kernel tells a failed write to one caller only: others see here that it was told.
+    pub fn failed_syncs(&self) -> u64 {
+        self.failed_syncs.load(Ordering::SeqCst)
     }
 
     fn openat(&self, relpath: &RelPath, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
@@ -123,7 +135,7 @@ impl Root {
     pub fn sub_root(&self, relpath: &RelPath) -> io::Result<Root> {
         let fd = self.open_dir(relpath)?;
         let identity = identity_of(&fd)?;
-        Ok(Root { fd, path: relpath.under(&self.path), identity })
+        Ok(Root { fd, path: relpath.under(&self.path), identity, failed_syncs: AtomicU64::new(0) })
     }
 
     /// `None` when nothing has that name. A symlink is reported as neither file nor folder.

@@ -76,10 +76,7 @@ impl<'r> Temp<'r> {
         }
         let mut temp = Self::of(root, relpath, file, false)?;
         temp.reserve(size_bytes)?;
-        let direct = temp.set_direct(true);
-        if direct.is_err() {
-            temp.direct = false;
-        }
+        let _ = temp.set_direct(true);
         temp.earlier = Some(Box::new((PastCache::open(root, relpath, fs_type)?, Buffer::new(ALIGN))));
         Ok(temp)
     }

@@ -3,11 +3,12 @@
 use super::places::Source;
 use super::recorder::recording;
 use super::{IngestError, Job, Planned, Request, Station};
-use crate::catalog::{Catalog, CopyRow, OF_UNSTABLE_READ};
+use crate::catalog::{Catalog, CopyRow};
 use crate::clip::{CopyRootId, Warning};
 use crate::config::{Config, VerifyDepth};
-use crate::copy::{CopyState, FileRecord};
+use crate::copy::{CopyState, FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::HashFormat;
+use crate::disk::Stat;
 use crate::disk::kmsg::KernelLog;
 use crate::disk::list;
 use crate::disk::write::remove;
@@ -46,20 +47,23 @@ impl Copy<'_> {
         let Copy { station, request, p, job, dests, .. } = *self;
         forget_old_faults(catalog, job, &p.source)?;
         set_aside_wrong(catalog, job, dests, progress)?;
-        let Todo { tasks, proven } = todo(catalog, request, p, job, dests)?;
+        let Todo { tasks, from_device, gone, .. } = todo(catalog, request, p, job, dests)?;
         let planned: Vec<_> = tasks
             .iter()
             .flat_map(|t| t.todo.iter().map(|(d, temp)| (dests[*d].id, t.file.relpath.clone(), temp.clone())))
             .collect();
         remove_old_temps(catalog, job, dests, &tasks)?;
+        let is_gone = |(root, relpath, _): &&(CopyRootId, RelPath, RelPath)| gone.contains(&(*root, relpath.clone()));
         catalog.plan_copies(job.id, &planned)?;
+        catalog.replan(job.id, &planned.iter().filter(is_gone).cloned().collect::<Vec<_>>())?;
         let mut lost = job.lost.clone();
         for (i, dest) in dests.iter().enumerate() {
             let make = || {
                 let folders = p.source.card.listing.folders.iter().map(|f| dest.place(f));
                 std::iter::once(dest.folder.clone()).chain(folders).try_for_each(|f| dest.base.make_dir(&f))
             };
-            if let Err(e) = make().or_else(|_| make()) {
+            // Folders of an earlier run may be there and not durable.
+            if let Err(e) = make().or_else(|_| make()).and_then(|()| dest.base.sync_fs()) {
                 lost.push(offload::Dead::new(i, &dest.name, &e));
             }
         }
@@ -72,17 +76,17 @@ impl Copy<'_> {
                 .map_err(|source| IngestError::Card { path: request.card.clone(), source })?,
             fs_type: p.source.facts.mount.fs_type.clone(),
             device: 0,
-            is_copy: false,
+            copy_of: None,
         };
         let clocks = (std::time::Instant::now(), Timestamp::now());
         let kernel = KernelLog::open();
-        let outcome = self.offload(catalog, &card, tasks, &proven, &lost, progress)?;
+        let outcome = self.offload(catalog, &card, tasks, &from_device, &lost, progress)?;
         let now = Timestamp::now();
         let passed = now.duration_since(clocks.1).as_secs() - clocks.0.elapsed().as_secs() as i64;
         if passed.abs() > 60 {
             let text =
                 format!("the station's clock jumped by {passed} s during the copy: times in the records are doubtful");
-            catalog.raise_warning(job.card, &Warning { id: "clock".into(), text }, now)?;
+            catalog.raise_event(job.card, &Warning { id: "clock".into(), text }, now)?;
         }
         self.hear_kernel(catalog, kernel, now)?;
         let again = list::list(p.source.root.path(), &station.config.litter)?;
@@ -120,12 +124,12 @@ impl Copy<'_> {
         devices.extend(self.p.places.iter().flat_map(|place| place.facts.block_names()));
         for (device, line) in kernel.errors(&devices) {
             let text = format!("the kernel reported an error of {device} during the copy: {line}");
-            catalog.raise_warning(card, &Warning { id: format!("kernel:{device}"), text }, now)?;
+            catalog.raise_event(card, &Warning { id: format!("kernel:{device}"), text }, now)?;
         }
         Ok(())
     }
 
-    /// Fills the destinations that were left behind from one that holds every file proven.
+    /// Fills the destinations that were left behind from the one that holds most.
     pub(super) fn fill(
         &self,
         catalog: &mut Catalog,
@@ -133,12 +137,10 @@ impl Copy<'_> {
         progress: &dyn Progress,
     ) -> Result<Option<(Hold, String)>, IngestError> {
         let Copy { request, p, job, dests, .. } = *self;
-        let Todo { tasks, proven } = todo(catalog, request, p, job, dests)?;
-        let files = p.source.card.listing.files.len();
-        let Some(from) = (0..dests.len()).find(|d| !behind.contains(d) && proven[*d] == files) else {
-            let why = "left behind, and no other destination holds every file to fill it from";
-            return Ok(Some((Hold::DestinationFailed, format!("\"{}\": {why}", dests[behind[0]].name))));
-        };
+        let todo = todo(catalog, request, p, job, dests)?;
+        let alive = (0..dests.len()).filter(|d| !behind.contains(d) && job.lost.iter().all(|lost| lost.dest != *d));
+        let Some(from) = alive.max_by_key(|d| todo.proven[*d].len()) else { return Ok(None) };
+        let held = &todo.proven[from];
         let from = &dests[from];
         progress.event(Event::Note(&format!("filling what was left behind from \"{}\"", from.name)));
         let here = |source| IngestError::Write { path: from.folder.under(from.base.path()), source };
@@ -146,12 +148,23 @@ impl Copy<'_> {
             root: from.base.sub_root(&from.folder).map_err(here)?,
             fs_type: from.fs_type.clone(),
             device: from.device,
-            is_copy: true,
+            copy_of: Some(from.id),
         };
         let mine = |t: Task| Task { todo: t.todo.into_iter().filter(|(d, _)| behind.contains(d)).collect(), ..t };
-        let tasks = tasks.into_iter().map(mine).filter(|t| !t.todo.is_empty() && t.known.is_some()).collect();
-        let outcome = self.offload(catalog, &copy, tasks, &proven, &job.lost, progress)?;
-        Ok(hold(&outcome))
+        // A chain has grown on the copy, and what the card gives differently each time has no copy to go by.
+        let good = |t: &Task| {
+            held.contains(&t.file.relpath)
+                && !t.todo.is_empty()
+                && t.known.is_some()
+                && !t.unstable
+                && !mhl::is_chain(&t.file.relpath)
+        };
+        let tasks = todo.tasks.into_iter().map(mine).filter(good).collect();
+        let outcome = self.offload(catalog, &copy, tasks, &todo.from_device, &job.lost, progress)?;
+        let again = outcome.behind.first().map(|d| {
+            (Hold::DestinationFailed, format!("\"{}\" was too slow again, and is not filled", dests[*d].name))
+        });
+        Ok(hold(&outcome).or(again))
     }
 
     fn offload(
@@ -185,6 +198,9 @@ impl Copy<'_> {
         done.map_err(|e| match e {
             OffloadError::Stopped => IngestError::Stopped,
             OffloadError::CannotRecord(e) => e.into(),
+            OffloadError::CardGone { path, source: e } if source.copy_of.is_some() => {
+                IngestError::Write { path: path.into(), source: e }
+            }
             OffloadError::CardGone { source, .. } => IngestError::Card { path: request.card.clone(), source },
         })
     }
@@ -277,8 +293,11 @@ fn formats(config: &Config, asked: &[String], source: &Source) -> Vec<HashFormat
 
 struct Todo {
     tasks: Vec<Task>,
-    /// Files that each destination holds proven.
-    proven: Vec<usize>,
+    /// Of each destination, the files that it holds proven by this job, and how many of them from the device.
+    proven: Vec<BTreeSet<RelPath>>,
+    from_device: Vec<usize>,
+    /// Proven once, and no longer there.
+    gone: BTreeSet<(CopyRootId, RelPath)>,
 }
 
 /// What is left to do for each file: destinations without a standing proof of this job, and the card's own reads.
@@ -289,22 +308,32 @@ fn todo(
     job: &Job,
     dests: &[Destination],
 ) -> Result<Todo, IngestError> {
-    let mut proven: Vec<BTreeSet<RelPath>> = Vec::new();
+    let (mut proven, mut from_device, mut gone) = (Vec::new(), Vec::new(), BTreeSet::new());
     for dest in dests {
-        let mut done = BTreeSet::new();
+        let (mut done, mut strong) = (BTreeSet::new(), 0);
         for row in catalog.copies(dest.id)? {
             let chain = mhl::is_chain(&row.relpath);
             let ours = chain || (row.job == job.id && !request.rehash);
-            if row.state != CopyState::Proven || !ours {
+            if row.state != CopyState::Proven {
+                continue;
+            }
+            if !ours {
+                if dest.base.stat(&dest.place(&row.relpath)).is_ok_and(|stat| stat.is_none()) {
+                    gone.insert((dest.id, row.relpath));
+                }
                 continue;
             }
             // A chain is evidence of the card alone: on the copy it has grown since.
-            let grown = chain && dest.base.stat(&dest.place(&row.relpath)).ok().flatten().is_some();
-            if grown || standing_proof(dest, &row).is_some() {
+            let stat = dest.base.stat(&dest.place(&row.relpath)).ok().flatten();
+            if stat.is_none() {
+                gone.insert((dest.id, row.relpath));
+            } else if chain || proof_of(&row, stat).is_some() {
+                strong += usize::from(row.read_back >= Some(ReadBack::Device));
                 done.insert(row.relpath);
             }
         }
         proven.push(done);
+        from_device.push(strong);
     }
     let records: BTreeMap<RelPath, _> =
         catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
@@ -326,10 +355,14 @@ fn todo(
             tasks.push(Task { file: file.clone(), todo, known, equal_reads, unstable });
         }
     }
-    Ok(Todo { tasks, proven: proven.iter().map(BTreeSet::len).collect() })
+    Ok(Todo { tasks, proven, from_device, gone })
 }
 
 pub(super) fn standing_proof(dest: &Destination, row: &CopyRow) -> Option<VerifiedFile> {
+    proof_of(row, dest.base.stat(&dest.place(&row.relpath)).ok().flatten())
+}
+
+fn proof_of(row: &CopyRow, stat: Option<Stat>) -> Option<VerifiedFile> {
     let proven = ProvenRow {
         relpath: &row.relpath,
         size_bytes: row.size_bytes?,
@@ -338,7 +371,7 @@ pub(super) fn standing_proof(dest: &Destination, row: &CopyRow) -> Option<Verifi
         proven_at: row.proven_at?,
         intact: row.row_intact,
     };
-    VerifiedFile::from_evidence(&proven, dest.base.stat(&dest.place(&row.relpath)).ok().flatten())
+    VerifiedFile::from_evidence(&proven, stat)
 }
 
 /// Temps that no intent of ours names are reported and left alone; those of a history are its next seal's.

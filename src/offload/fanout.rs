@@ -1,7 +1,7 @@
 //! The hot loop: streams of files, each with one reader and one writer a destination. One read of the card feeds the
 //! hashers and all writers. Small files go by several streams at once, large ones by the first alone.
 
-use super::pool::{BUFFERS, Inbox, Part};
+use super::pool::{BUFFERS, Inbox, Part, Passage};
 use super::round::{Kind, Told, Work};
 use super::{Dead, Destination, RESUMED_FROM_BYTES};
 use crate::copy::{FileRecord, ReadBack};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, PoisonError, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) enum Msg {
@@ -58,7 +58,7 @@ impl<'a> Work<'a> {
             }
             let to_all = |msg: &dyn Fn() -> Msg| todo.iter().for_each(|d| self.inboxes[stream][*d].send(msg()));
             let beside = hash.as_ref().filter(|_| kind == Kind::Large);
-            match self.read_file(i, beside, &to_all) {
+            match self.read_file(i, &todo, beside, &to_all) {
                 Ok((class, hasher)) => {
                     to_all(&|| Msg::End);
                     match (hasher, beside) {
@@ -88,6 +88,7 @@ impl<'a> Work<'a> {
     fn read_file(
         &self,
         i: usize,
+        todo: &[usize],
         beside: Option<&Sender<Hash>>,
         to_all: &dyn Fn(&dyn Fn() -> Msg),
     ) -> Result<(ReadBack, Option<Hasher>), ReadFault> {
@@ -99,12 +100,12 @@ impl<'a> Work<'a> {
         }
         to_all(&|| Msg::Start(i));
         let mut hasher = beside.is_none().then(|| Hasher::new(self.options.formats));
-        let lane = if self.card.is_copy { "read copy" } else { "read card" };
+        let lane = if self.card.is_copy() { "read copy" } else { "read card" };
         verify::read_parts(
             &mut read,
             lane,
             self,
-            || self.next_buffer(),
+            || self.next_buffer(todo),
             |buf, len| {
                 let part = Part::new(buf, len, &self.pool);
                 to_all(&|| Msg::Data(part.clone()));
@@ -132,14 +133,14 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// A free buffer; waiting for one, it is watched who keeps it. `None`: told to stop.
-    fn next_buffer(&self) -> Option<Buffer> {
+    /// A free buffer for these destinations; waiting for one, it is watched who keeps it. `None`: told to stop.
+    fn next_buffer(&self, todo: &[usize]) -> Option<Buffer> {
         if let Some(buf) = self.pool.try_take() {
             self.lags.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().for_each(|lag| *lag = None);
             return Some(buf);
         }
         loop {
-            self.watch_lags();
+            self.watch_lags(todo);
             if let Some(buf) = self.pool.take(Duration::from_millis(100)) {
                 return Some(buf);
             }
@@ -151,8 +152,8 @@ impl<'a> Work<'a> {
 
     /// Leaves a destination behind that held the card up for long while the others were idle more than half of the
     /// time: they go on at their own pace, and it is filled later from one of them.
-    fn watch_lags(&self) {
-        let alive: Vec<usize> = (0..self.dests.len()).filter(|d| self.dead[*d].get().is_none()).collect();
+    fn watch_lags(&self, todo: &[usize]) {
+        let alive: Vec<usize> = todo.iter().copied().filter(|d| self.dead[*d].get().is_none()).collect();
         let queued = |d: usize| self.inboxes.iter().map(|stream| stream[d].len()).sum::<usize>();
         let waiting: Vec<usize> = alive.iter().copied().filter(|d| queued(*d) <= 1).collect();
         let busy = || self.busy_ns.iter().map(|b| b.load(Ordering::Relaxed)).collect::<Vec<_>>();
@@ -201,10 +202,10 @@ impl<'a> Work<'a> {
         let mut open: Option<(usize, Option<Temp<'a>>)> = None;
         let mut made = None;
         // Nothing is read back from a disk with a head while a file is written to it.
-        let mut gate: Option<RwLockReadGuard<'_, ()>> = None;
+        let mut gate: Option<Passage<'_>> = None;
         while let Some(msg) = self.inboxes[stream][d].next() {
             if matches!(msg, Msg::Start(_)) && self.options.devices[dest.device].seeks {
-                gate = Some(self.gates[dest.device].read().unwrap_or_else(PoisonError::into_inner));
+                gate = Some(self.gates[dest.device].write());
             }
             let begun = Instant::now();
             let lost = self.dead[d].get().is_some();

@@ -28,7 +28,7 @@ pub(super) enum Fate {
 }
 
 /// More damage than this is not kept aside: it is no trace of a fault any more, it is another file.
-const KEPT_BYTES: u64 = 64 << 20;
+const KEPT_BYTES: u64 = 8 << 20;
 
 impl<'a> Work<'a> {
     pub(super) fn stopped(&self, temp: Option<Temp<'a>>) -> Fate {
@@ -205,65 +205,72 @@ impl<'a> Work<'a> {
     pub(super) fn salvage(&self, relpath: &RelPath, size_bytes: u64) -> Vec<(u64, u64)> {
         let Ok(mut read) = PastCache::open(&self.card.root, relpath, &self.card.fs_type) else { return Vec::new() };
         let alive = self.dests.iter().enumerate().filter(|(d, _)| self.dead[*d].get().is_none());
-        let mut temps: Vec<_> =
-            alive.filter_map(|(_, dest)| Some((dest, Partial::begin(dest, relpath).ok()?))).collect();
+        let mut partials: Vec<_> =
+            alive.filter_map(|(_, dest)| Some((dest, Partial::open(dest, relpath).ok()?))).collect();
         let (mut buf, mut lost, mut at) = (buffer(BLOCK_BYTES as usize), Vec::new(), 0);
         while at < size_bytes && !self.stop_asked() {
             let len = PIECE_BYTES.min(size_bytes - at);
             match read.read_at(at, &mut buf, len as usize) {
-                Ok(n) if n as u64 == len => {
-                    temps.retain_mut(|(_, t)| t.put(at, &buf[..n]).is_ok());
-                }
-                _ => lost.push((at, len)),
+                Ok(n) if n as u64 == len => partials.iter_mut().for_each(|(_, partial)| partial.put(at, &buf[..n])),
+                _ => lost.push(at / BLOCK_BYTES),
             }
             at += len;
         }
-        let saved: u64 = size_bytes - lost.iter().map(|(_, len)| len).sum::<u64>();
-        for (dest, partial) in temps {
-            let told = match partial.end(saved > 0) {
-                Ok(place) if saved > 0 => format!(
-                    "\"{relpath}\" on \"{}\": {saved} of {size_bytes} bytes could be read and are kept in \"{place}\"; \
-                     this is no copy",
-                    dest.name
-                ),
-                Ok(_) => continue,
-                Err(e) => format!("\"{relpath}\" on \"{}\": what could be read was not kept: {e}", dest.name),
+        for (dest, partial) in partials {
+            let told = match partial.end() {
+                Ok((place, saved)) => {
+                    format!("{saved} of {size_bytes} bytes could be read and are kept in \"{place}\"")
+                }
+                Err(e) => format!("what could be read was not kept: {e}"),
             };
-            self.note(told);
+            self.note(format!("\"{relpath}\" on \"{}\": {told}; this is no copy", dest.name));
         }
-        join_blocks(lost.iter().map(|(at, _)| at / BLOCK_BYTES), size_bytes)
+        lost.dedup();
+        join_blocks(lost, size_bytes)
     }
 }
 
 /// A bad sector costs so much of what is around it.
 const PIECE_BYTES: u64 = 64 << 10;
 
-/// A salvaged file; what could not be read is a hole.
+/// A salvaged file; what could not be read is a hole. What an earlier run saved of a dying card stays where this one reads
+/// nothing.
 struct Partial<'d> {
     dest: &'d Destination,
     place: RelPath,
     file: std::fs::File,
+    saved: io::Result<u64>,
 }
 
 impl<'d> Partial<'d> {
-    fn begin(dest: &'d Destination, relpath: &RelPath) -> io::Result<Self> {
+    fn open(dest: &'d Destination, relpath: &RelPath) -> io::Result<Self> {
         let place = salvage_place(dest, relpath, ".partial")?;
-        remove(&dest.base, &place)?;
-        write_whole(&dest.base, &place, b"", Replace::Never)?;
-        let file = open_ours(&dest.base, &place)?;
-        Ok(Partial { dest, place, file })
-    }
-
-    fn put(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, at)
-    }
-
-    fn end(self, keep: bool) -> io::Result<RelPath> {
-        match keep {
-            true => self.file.sync_all()?,
-            false => remove(&self.dest.base, &self.place)?,
+        match write_whole(&dest.base, &place, b"", Replace::Never) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
         }
-        Ok(self.place)
+        let file = open_ours(&dest.base, &place)?;
+        Ok(Partial { dest, place, file, saved: Ok(0) })
+    }
+
+    fn put(&mut self, at: u64, bytes: &[u8]) {
+        let put = || std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, at);
+        if let Ok(saved) = &mut self.saved {
+            match put() {
+                Ok(()) => *saved += bytes.len() as u64,
+                Err(e) => self.saved = Err(e),
+            }
+        }
+    }
+
+    fn end(self) -> io::Result<(RelPath, u64)> {
+        let saved = self.saved?;
+        self.file.sync_all()?;
+        // Made now, and nothing came.
+        if self.file.metadata()?.len() == 0 {
+            remove(&self.dest.base, &self.place)?;
+        }
+        Ok((self.place, saved))
     }
 }
 

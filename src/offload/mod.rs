@@ -77,8 +77,19 @@ pub struct Source {
     pub fs_type: String,
     /// Index into [`Options::devices`].
     pub device: usize,
-    /// Not the card but a proven copy of it, from which a destination that stayed behind is filled.
-    pub is_copy: bool,
+    /// Not the card but this proven copy of it, from which a destination that stayed behind is filled.
+    pub copy_of: Option<CopyRootId>,
+}
+
+impl Source {
+    fn is_copy(&self) -> bool {
+        self.copy_of.is_some()
+    }
+
+    /// For texts.
+    fn noun(&self) -> &'static str {
+        if self.is_copy() { "copy" } else { "card" }
+    }
 }
 
 pub struct Options<'a> {
@@ -93,7 +104,7 @@ pub struct Options<'a> {
     pub small_below_bytes: u64,
     /// A destination is left behind when it kept the others waiting for so long.
     pub detach_after: Duration,
-    /// Files that each destination holds proven already, for the moment when it holds all.
+    /// Files that each destination holds already, proven from the device, for the moment when it holds all.
     pub proven_before: &'a [usize],
     /// Files of the card.
     pub files: usize,

@@ -76,6 +76,53 @@ impl Drop for Part {
     }
 }
 
+/// Keeps a disk with a head from reading back while it is written to. Writers never wait for a read-back that waits
+/// itself: they hold what the others need.
+pub(super) struct Gate {
+    /// Files being written, and whether something is read back.
+    state: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+pub(super) enum Passage<'g> {
+    Writing(&'g Gate),
+    Proving(&'g Gate),
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Gate { state: Mutex::new((0, false)), changed: Condvar::new() }
+    }
+
+    pub(super) fn write(&self) -> Passage<'_> {
+        let state = self.changed.wait_while(lock(&self.state), |(_, proving)| *proving);
+        state.unwrap_or_else(PoisonError::into_inner).0 += 1;
+        Passage::Writing(self)
+    }
+
+    pub(super) fn prove(&self) -> Passage<'_> {
+        let state = self.changed.wait_while(lock(&self.state), |(writing, proving)| *writing > 0 || *proving);
+        state.unwrap_or_else(PoisonError::into_inner).1 = true;
+        Passage::Proving(self)
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        let gate = match self {
+            Passage::Writing(gate) => {
+                lock(&gate.state).0 -= 1;
+                gate
+            }
+            Passage::Proving(gate) => {
+                lock(&gate.state).1 = false;
+                gate
+            }
+        };
+        gate.changed.notify_all();
+    }
+}
+
 /// What waits for one writer, in order.
 pub(super) struct Inbox<T> {
     state: Mutex<(VecDeque<T>, bool)>,

@@ -4,7 +4,7 @@ use super::lanes::Job;
 use super::mend::{set_aside, spans};
 use super::score::{End, Score};
 use crate::clip::Warning;
-use crate::copy::{FileRecord, ReadBack};
+use crate::copy::{FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::BlockDigests;
 use crate::finding::{Finding, FindingKind};
 use crate::progress::{Event, Intent, Progress};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 impl<'a> Score<'_, 'a> {
     /// Files that need no copy, and another reading.
     pub(super) fn reread_known(&mut self) {
-        for (i, task) in self.work.tasks.iter().enumerate() {
+        for (i, task) in self.work.tasks.iter().enumerate().filter(|_| !self.work.card.is_copy()) {
             if task.todo.is_empty() && task.known.is_some() {
                 match self.sheets[i].record.clone().filter(|_| task.unstable) {
                     Some(first) => self.settle(i, first, None),
@@ -27,16 +27,20 @@ impl<'a> Score<'_, 'a> {
 
     pub(super) fn reread(&mut self, task: usize) {
         let sheet = &self.sheets[task];
-        let wanted = self.work.options.source_reread && sheet.reads < 2 && !self.work.card.is_copy;
-        if let Some(record) = sheet.record.clone().filter(|_| wanted) {
-            self.give(self.work.card.device, Job::ReRead { task, record });
+        let wanted = self.work.options.source_reread && sheet.reads < 2 && !self.work.card.is_copy();
+        let Some(record) = sheet.record.clone().filter(|_| wanted) else { return };
+        let (device, job) = (self.work.card.device, Job::ReRead { task, record });
+        match self.work.options.devices[device].seeks && self.running > 0 {
+            // The head would go to and fro between two readings.
+            true => self.later.push((device, job)),
+            false => self.give(device, job),
         }
     }
 
     pub(super) fn read(&mut self, task: usize, record: FileRecord, class: ReadBack) {
         let known = &self.work.tasks[task].known;
         let differs = known.as_ref().is_some_and(|k| k.digests.blake3 != record.digests.blake3);
-        if self.work.card.is_copy {
+        if self.work.card.is_copy() {
             if differs {
                 return self.source_copy_is_wrong(task);
             }
@@ -49,7 +53,8 @@ impl<'a> Score<'_, 'a> {
             let first = self.sheets[task].record.clone();
             return first.into_iter().for_each(|first| self.settle(task, first, Some(record.digests.blake3)));
         }
-        if let Some(first) = self.sheets[task].record.clone().filter(|_| self.work.tasks[task].unstable) {
+        let decides = self.work.tasks[task].unstable && !self.work.card.is_copy() && class != ReadBack::Cache;
+        if let Some(first) = self.sheets[task].record.clone().filter(|_| decides) {
             // Of at least three readings, these two agree.
             self.settled(task, &first, record);
             return self.close(task);
@@ -61,24 +66,34 @@ impl<'a> Score<'_, 'a> {
         self.close(task);
     }
 
-    /// The proven copy that a destination is filled from has changed since: nothing of it is passed on.
-    fn source_copy_is_wrong(&mut self, task: usize) {
-        let why = format!("\"{}\" no longer gives the card's bytes", self.work.card.root.path().display());
-        for dest in self.take_early(task, &why) {
-            let (copy, relpath) = (self.work.dests[dest].id, self.relpath(task).clone());
-            self.intents.push(Intent::Failed { copy, relpath, conflict: false, note: why.clone() });
-            self.sheets[task].ends.insert(dest, End::Over);
+    /// The proven copy that a destination is filled from has changed since: nothing of it is passed on, and it is no
+    /// proven copy any more.
+    pub(super) fn source_copy_is_wrong(&mut self, task: usize) {
+        let relpath = self.relpath(task).clone();
+        let note = "it no longer gives the bytes that it was proven with";
+        let finding = Finding::new(FindingKind::Altered, self.work.card.root.path(), &relpath, note);
+        self.outcome.mismatched.get_or_insert_with(|| finding.line());
+        self.give_up_open(task);
+        self.work.event(Event::Finding(&finding));
+        if let Some(copy) = self.work.card.copy_of {
+            self.intents.push(Intent::Failed { copy, relpath, conflict: false, note: note.into() });
+            self.intents.push(Intent::Found { copy: Some(copy), finding });
         }
-        self.sheets[task].fault = Some(ReadFault::Changed);
-        self.tell(format!("\"{}\": {why}", self.relpath(task)));
         self.close(task);
+    }
+
+    /// Nothing of this file is proven any more: what is written goes, what is being written will.
+    fn give_up_open(&mut self, task: usize) {
+        self.take_early(task, "");
+        let open = self.sheets[task].ends.values_mut().filter(|end| matches!(end, End::Open | End::Again(_)));
+        open.for_each(|end| *end = End::Over);
     }
 
     pub(super) fn unread(&mut self, task: usize, fault: ReadFault) {
         let open: Vec<usize> = self.work.tasks[task].todo.iter().map(|(d, _)| *d).collect();
         open.iter().for_each(|d| self.not_coming(task, *d));
         if !matches!(fault, ReadFault::Stopped) {
-            self.tell(format!("\"{}\" on the card: {fault}", self.relpath(task)));
+            self.tell(format!("\"{}\" on the {}: {fault}", self.relpath(task), self.work.card.noun()));
             self.sheets[task].fault = Some(fault);
         }
         let ends = self.sheets[task].ends.values_mut().filter(|end| matches!(end, End::Open));
@@ -111,12 +126,15 @@ impl<'a> Score<'_, 'a> {
             return self.prove_early(task);
         }
         let todo = &self.work.tasks[task].todo;
-        self.outcome.replaced |= (0..self.work.dests.len()).any(|d| todo.iter().all(|(to, _)| *to != d));
+        for d in (0..self.work.dests.len()).filter(|d| todo.iter().all(|(to, _)| to != d)) {
+            self.outcome.replaced = true;
+            self.proven[d] = self.proven[d].saturating_sub(1);
+        }
         self.take_early(task, "it was copied from a wrong reading of the card");
         let proven = self.sheets[task].ends.iter().filter(|(_, end)| matches!(end, End::Proven));
         let proven: Vec<usize> = proven.map(|(dest, _)| *dest).collect();
         for dest in proven {
-            self.proven[dest] -= 1;
+            self.proven[dest] = self.proven[dest].saturating_sub(1);
             self.unprove(task, dest, &relpath);
         }
     }
@@ -126,7 +144,11 @@ impl<'a> Score<'_, 'a> {
         let to = &self.work.dests[dest];
         let why = match set_aside(to, &to.place(relpath), relpath) {
             Ok(kept) => format!("it was copied from a wrong reading of the card; that copy is kept in \"{kept}\""),
-            Err(e) => format!("it was copied from a wrong reading of the card and cannot be moved away: {e}"),
+            Err(e) => {
+                self.tell(format!("\"{relpath}\" on \"{}\" cannot be moved away: {e}", to.name));
+                // The next run tries again.
+                OF_UNSTABLE_READ.into()
+            }
         };
         self.intents.push(Intent::Failed { copy: to.id, relpath: relpath.clone(), conflict: false, note: why.clone() });
         self.again(task, dest, why);
@@ -138,11 +160,7 @@ impl<'a> Score<'_, 'a> {
         let finding = Finding::new(FindingKind::Unstable, self.work.card.root.path(), &file.relpath, note);
         self.work.event(Event::Finding(&finding));
         self.outcome.unsettled.get_or_insert(file.relpath.clone());
-        for dest in self.take_early(task, note) {
-            self.sheets[task].ends.insert(dest, End::Over);
-        }
-        let again = self.sheets[task].ends.values_mut().filter(|end| matches!(end, End::Again(_)));
-        again.for_each(|end| *end = End::Over);
+        self.give_up_open(task);
         self.intents.push(Intent::ReRead { file, equal: false });
         self.intents.push(Intent::Found { copy: None, finding });
     }

@@ -2,7 +2,7 @@
 
 use super::fanout::{Lag, Msg};
 use super::lanes::Done;
-use super::pool::{Inbox, Pool, Slots};
+use super::pool::{Gate, Inbox, Pool, Slots};
 use super::score::{Left, Score, failed_copy, group_size};
 use super::{Dead, Destination, OffloadError, Options, Outcome, Source, Task};
 use crate::copy::{FileRecord, ReadBack};
@@ -11,7 +11,7 @@ use crate::finding::{Finding, FindingKind};
 use crate::progress::{CannotRecord, Event, Intent, Progress};
 use crate::verify::ReadFault;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A file is tried in so many rounds: after a failed write or proof, or when the card does not give it.
 const ROUNDS: u32 = 3;
@@ -76,7 +76,7 @@ pub(super) struct Work<'a> {
     pub(super) inboxes: Vec<Vec<Inbox<Msg>>>,
     pub(super) pool: Arc<Pool>,
     /// One a device: writers share it, a read-back that would make the head jump has it alone.
-    pub(super) gates: Vec<RwLock<()>>,
+    pub(super) gates: Vec<Gate>,
     pub(super) busy_ns: Vec<AtomicU64>,
     pub(super) lags: Mutex<Vec<Option<Lag>>>,
     small: Mutex<std::vec::IntoIter<usize>>,
@@ -174,7 +174,7 @@ pub(super) fn run(
             .still_here()
             .map_err(|source| OffloadError::CardGone { path: card.root.path().display().to_string(), source })?;
         if round == ROUNDS || left.is_empty() {
-            outcome.unread = give_up(&work, left)?;
+            give_up(&work, left, &mut outcome)?;
             break;
         }
         tasks = left.into_iter().map(|l| l.task).collect();
@@ -203,8 +203,6 @@ fn work<'a>(
     let (small, large): (Vec<_>, Vec<_>) = to_read.partition(|i| tasks[*i].file.size_bytes < options.small_below_bytes);
     let lanes = options.devices.get(card.device).map_or(1, |d| d.lanes);
     let streams = lanes.clamp(1, small.len().max(1));
-    // Written large files rest closed where a head would have to jump to read them back.
-    let resting = dests.iter().all(|d| options.devices[d.device].seeks);
     Work {
         card,
         tasks,
@@ -216,22 +214,21 @@ fn work<'a>(
         cannot_record,
         inboxes: (0..streams).map(|_| dests.iter().map(|_| Inbox::new()).collect()).collect(),
         pool: Pool::new(),
-        gates: options.devices.iter().map(|_| RwLock::new(())).collect(),
+        gates: options.devices.iter().map(|_| Gate::new()).collect(),
         busy_ns: dests.iter().map(|_| AtomicU64::new(0)).collect(),
         lags: Mutex::new(dests.iter().map(|_| None).collect()),
         small: Mutex::new(small.into_iter()),
         large: Mutex::new(large.into_iter()),
-        small_slots: Slots::new(3 * group_size(dests.len())),
-        large_slots: Slots::new(if resting { usize::MAX } else { LARGE_OPEN }),
+        small_slots: Slots::new((dests.len() + 1).max(3) * group_size(dests.len())),
+        large_slots: Slots::new(LARGE_OPEN),
     }
 }
 
 /// After the last round: what the card did not give is salvaged, and all of it is told. Gives how many files it was.
-fn give_up(work: &Work<'_>, left: Vec<Left>) -> Result<u64, CannotRecord> {
-    let mut unread = 0;
+fn give_up(work: &Work<'_>, left: Vec<Left>, outcome: &mut Outcome) -> Result<(), CannotRecord> {
     for Left { task, why, fault, reread_fault } in left {
         let relpath = &task.file.relpath;
-        for (d, reason) in why.into_iter().filter(|_| fault.is_none()) {
+        for (d, reason) in why {
             work.record(failed_copy(&work.dests[d], relpath, reason))?;
         }
         let kind = match &fault {
@@ -240,16 +237,25 @@ fn give_up(work: &Work<'_>, left: Vec<Left>) -> Result<u64, CannotRecord> {
         };
         let second = reread_fault.map(|why| format!("second read: {why}"));
         let Some(note) = fault.as_ref().map(ToString::to_string).or(second) else { continue };
-        unread += u64::from(fault.is_some());
-        if work.card.is_copy {
-            continue;
-        }
         let mut finding = Finding::new(kind, work.card.root.path(), relpath, note);
-        if matches!(fault, Some(ReadFault::Io { .. })) {
+        match work.card.copy_of {
+            Some(_) => {
+                outcome.mismatched.get_or_insert_with(|| finding.line());
+            }
+            None => outcome.unread += u64::from(fault.is_some()),
+        }
+        if let Some(copy) = work.card.copy_of {
+            work.record(Intent::Failed {
+                copy,
+                relpath: relpath.clone(),
+                conflict: false,
+                note: finding.note.clone(),
+            })?;
+        } else if matches!(fault, Some(ReadFault::Io { .. })) {
             finding.blocks = work.salvage(relpath, task.file.size_bytes);
         }
         work.event(Event::Finding(&finding));
-        work.record(Intent::Found { copy: None, finding })?;
+        work.record(Intent::Found { copy: work.card.copy_of, finding })?;
     }
-    Ok(unread)
+    Ok(())
 }

@@ -6,13 +6,14 @@ use super::mend::Fate;
 use super::pool::Inbox;
 use super::round::{Kind, Told, Work};
 use super::{Destination, Outcome, Task};
-use crate::copy::FileRecord;
+use crate::copy::{FileRecord, ReadBack};
 use crate::disk::write::Temp;
 use crate::finding::{Finding, FindingKind};
 use crate::progress::{Event, Intent, Progress};
 use crate::relpath::RelPath;
 use crate::verify::{Member, ReadFault, VerifiedFile};
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 /// Facts are gathered for so long, or so many, before they are written down: a commit waits for the disk.
 const GATHER: Duration = Duration::from_millis(250);
 const GATHERED: usize = 4096;
+/// A device that answers nothing for so long is named.
+const STALLED: Duration = Duration::from_secs(30);
 /// Small files that are proven together.
 const GROUP: usize = 256;
 const GROUP_BYTES: u64 = 1 << 30;
@@ -30,6 +33,8 @@ const LANES: usize = 24;
 /// How one file stands at one destination.
 pub(super) enum End {
     Open,
+    /// Written, and read back when all else is written: its disk has a head.
+    Waits,
     Proven,
     Again(String),
     /// Told and recorded: a person must look.
@@ -74,12 +79,12 @@ pub(super) struct Score<'w, 'a> {
     early: BTreeMap<(usize, usize), Option<Temp<'a>>>,
     groups: Vec<Group<'a>>,
     /// Large files on disks with a head, read back when all is written.
-    later: Vec<(usize, Job<'a>)>,
+    pub(super) later: Vec<(usize, Job<'a>)>,
     jobs: Vec<Sender<Job<'a>>>,
     /// Given to lanes and not done.
     out: usize,
     /// Streams and their helpers that go on.
-    running: usize,
+    pub(super) running: usize,
     pub(super) intents: Vec<Intent>,
     /// Told when what they say is durable.
     files_done: Vec<(RelPath, usize)>,
@@ -150,27 +155,40 @@ impl<'w, 'a> Score<'w, 'a> {
                 scope.spawn(move || watched(&tell, true, || work.read_lane(stream, &tell, hash)));
             }
             drop(tell);
-            self.reread_known();
-            self.follow(&told);
+            let followed = catch_unwind(AssertUnwindSafe(|| {
+                self.reread_known();
+                self.follow(&told);
+            }));
+            if followed.is_err() {
+                self.end_all();
+            }
             // The lanes end with their queues; a panic among the threads is passed on by the scope.
             self.jobs.clear();
+            followed.unwrap_or_else(|panic| resume_unwind(panic));
         });
         self.drop_unproven();
     }
 
     fn follow(&mut self, told: &Receiver<Told<'a>>) {
         let mut written = Instant::now();
+        let mut heard_at = Instant::now();
         while self.running > 0 || self.out > 0 {
             let heard = match told.recv_timeout(GATHER) {
-                Ok(first) => Some(first),
-                Err(RecvTimeoutError::Timeout) => None,
+                Ok(first) => {
+                    heard_at = Instant::now();
+                    Some(first)
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if heard_at.elapsed() >= STALLED && self.is_stuck() {
+                        heard_at = Instant::now();
+                    }
+                    None
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             for told in heard.into_iter().chain(told.try_iter()) {
                 if !self.hear(told) {
-                    self.work.halt.store(true, Ordering::Relaxed);
-                    self.work.inboxes.iter().flatten().for_each(Inbox::close);
-                    return;
+                    return self.end_all();
                 }
             }
             self.send_groups();
@@ -183,6 +201,25 @@ impl<'w, 'a> Score<'w, 'a> {
             }
         }
         self.write_down();
+    }
+
+    /// Says which writers do not come back, when some that were left behind or failed do not.
+    fn is_stuck(&mut self) -> bool {
+        let waiting = |d: &usize| self.work.dead[*d].get().is_some();
+        let stuck: Vec<usize> = (0..self.work.dests.len()).filter(waiting).collect();
+        for d in &stuck {
+            let name = &self.work.dests[*d].name;
+            self.tell(format!(
+                "STALLED: \"{name}\" has not answered for {} s; pull it if it is dead",
+                STALLED.as_secs()
+            ));
+        }
+        !stuck.is_empty()
+    }
+
+    fn end_all(&self) {
+        self.work.halt.store(true, Ordering::Relaxed);
+        self.work.inboxes.iter().flatten().for_each(Inbox::close);
     }
 
     /// False when a thread failed.
@@ -206,10 +243,16 @@ impl<'w, 'a> Score<'w, 'a> {
             Told::Unread { task, fault } => self.unread(task, fault),
             Told::Written { task, dest, temp } => {
                 self.not_coming(task, dest);
+                if !matches!(self.sheets[task].ends.get(&dest), Some(End::Open)) {
+                    // Given up while it was written.
+                    temp.into_iter().for_each(|temp| drop(temp.discard()));
+                    return true;
+                }
                 match self.sheets[task].record.clone().filter(|_| self.sheets[task].is_read) {
                     Some(record) => self.prove(task, dest, temp, record),
                     None => drop(self.early.insert((task, dest), temp)),
                 }
+                self.close(task);
             }
             Told::Unwritten { task, dest, why } => {
                 self.not_coming(task, dest);
@@ -302,7 +345,10 @@ impl<'a> Score<'_, 'a> {
                 let seeks = self.work.options.devices[dest.device].seeks;
                 let job = Job::Prove { task, dest: d, temp, record };
                 match seeks && self.work.kind(task) == Kind::Large && self.running > 0 {
-                    true => self.later.push((dest.device, job)),
+                    true => {
+                        self.later.push((dest.device, job));
+                        self.sheets[task].ends.insert(d, End::Waits);
+                    }
                     false => self.give(dest.device, job),
                 }
             }
@@ -317,17 +363,18 @@ impl<'a> Score<'_, 'a> {
 
     fn send_groups(&mut self) {
         let most = group_size(self.work.dests.len());
+        let mut batches = Vec::new();
         for d in 0..self.groups.len() {
             let group = &mut self.groups[d];
             let last = group.to_come.is_empty() || self.running == 0;
             while group.members.len() >= most || group.bytes >= GROUP_BYTES || (last && !group.members.is_empty()) {
                 let members: Vec<_> = group.members.drain(..group.members.len().min(most)).collect();
                 group.bytes = group.members.iter().map(|(_, m)| m.record.file.size_bytes).sum();
-                let device = self.work.dests[d].device;
-                if self.jobs[device].send(Job::Group { dest: d, members }).is_ok() {
-                    self.out += 1;
-                }
+                batches.push((d, members));
             }
+        }
+        for (dest, members) in batches {
+            self.give(self.work.dests[dest].device, Job::Group { dest, members });
         }
     }
 
@@ -362,7 +409,8 @@ impl<'a> Score<'_, 'a> {
             self.tell(format!("\"{relpath}\" on \"{}\": copied again and proven", self.work.dests[dest].name));
         }
         self.sheets[task].ends.insert(dest, End::Proven);
-        self.proven[dest] += 1;
+        // A copy that only memory gave back is none that could be told as proven.
+        self.proven[dest] += usize::from(proof.read_back() >= ReadBack::Device);
         self.files_done.push((relpath, dest));
     }
 
@@ -371,6 +419,10 @@ impl<'a> Score<'_, 'a> {
         match fate {
             Fate::Stopped => {}
             Fate::Again(why) => self.again(task, dest, why),
+            Fate::CardDiffers if self.work.card.is_copy() => {
+                self.sheets[task].ends.insert(dest, End::Open);
+                self.source_copy_is_wrong(task);
+            }
             Fate::CardDiffers => {
                 self.again(task, dest, "the card gives other bytes than at first; it is read once more".into());
                 self.intents.push(Intent::ReRead { file: record.file.clone(), equal: false });
@@ -437,8 +489,12 @@ impl<'a> Score<'_, 'a> {
             for (d, temp) in &task.todo {
                 let reason = match sheet.ends.remove(d) {
                     Some(End::Again(reason)) => reason,
-                    None if fault.is_some() => String::new(),
-                    _ => continue,
+                    None if fault.is_some() => "the card did not give it".into(),
+                    None => match self.work.dead[*d].get() {
+                        Some(lost) if !lost.behind => lost.why.clone(),
+                        _ => continue,
+                    },
+                    Some(_) => continue,
                 };
                 let dest = &self.work.dests[*d];
                 match self.work.dead[*d].get() {
@@ -461,7 +517,13 @@ impl<'a> Score<'_, 'a> {
                 (None, Some(_)) => sheet.reads,
                 (None, None) => 2,
             };
-            out.push(Left { task: Task { todo, known, equal_reads, ..task.clone() }, why, fault, reread_fault });
+            let unstable = task.unstable && sheet.reads < 2;
+            out.push(Left {
+                task: Task { todo, known, equal_reads, unstable, ..task.clone() },
+                why,
+                fault,
+                reread_fault,
+            });
         }
         let _ = self.work.record_all(failed);
         out
@@ -476,7 +538,7 @@ pub(super) fn failed_copy(dest: &Destination, relpath: &RelPath, note: String) -
 pub(super) fn group_size(dests: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
     let free = usize::try_from(limit).unwrap_or(1 << 20).saturating_sub(200);
-    (free / (3 * dests.max(1))).clamp(1, GROUP)
+    (free / ((dests + 1).max(3) * dests.max(1))).clamp(1, GROUP)
 }
 
 /// Runs a thread's work and tells when it is over, however it ended.

@@ -28,6 +28,7 @@ pub fn prove_group<'r>(
     lane: &Lane<'_>,
     progress: &dyn Progress,
 ) -> Vec<(Member<'r>, Result<VerifiedFile, Unproven>)> {
+    let failed_before = root.failed_syncs();
     if let Err(e) = root.sync_fs() {
         return members.into_iter().map(|m| (m, Err(poisoned(&e)))).collect();
     }
@@ -48,7 +49,12 @@ pub fn prove_group<'r>(
             (m, renamed)
         })
         .collect();
-    let synced = root.sync_fs();
+    // Another group may have been told what was lost of this one.
+    let told_elsewhere = || match root.failed_syncs() == failed_before {
+        true => Ok(()),
+        false => Err(io::Error::from(io::ErrorKind::Other)),
+    };
+    let synced = root.sync_fs().and_then(|()| told_elsewhere());
     renamed
         .into_iter()
         .map(|(m, renamed)| {

@@ -264,7 +264,7 @@ fn killed_where_a_group_is_proven_and_named() {
         golden(),
         &[
             ("allocate|/b/", &[2]),
-            ("syncfs|/b", &[1, 2]),
+            ("syncfs|/b", &[2, 3]),
             ("read|/a/A001/CLIPS/.", &[2]),
             ("rename|/a/A001/CLIPS/", &[1, 3]),
             ("sync|catalog.db", &[17, 19]),

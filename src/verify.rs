@@ -1,6 +1,10 @@
 //! Re-reads files past the page cache and compares. Declares `VerifiedFile` and `SealEntry` (private fields) and is
 //! their only maker: what was not read here cannot be called proven, and cannot be sealed.
 
+mod in_place;
+
+pub use in_place::{Taken, take};
+
 use crate::copy::{FileRecord, ReadBack};
 use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};
 use crate::disk::read::PastCache;

@@ -152,6 +152,8 @@ fn seal_one(
                 root: &root,
                 entries: &entries,
                 folders: &listing.folders,
+                folder_times: &BTreeMap::new(),
+                renames: &BTreeMap::new(),
                 process: Process::Transfer,
                 whole,
                 creator,

@@ -7,6 +7,7 @@ mod chain;
 mod history;
 mod ignore;
 mod manifest;
+mod records;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod write;
 
 pub use history::{History, HistoryFault, Known, Record, nested_roots};
 pub use ignore::{DEFAULTS as DEFAULT_IGNORE, Patterns};
+pub use manifest::Made;
 pub use seal::{MhlError, SealRequest, seal};
 
 /// The folder of a history, directly inside what it describes.

@@ -6,16 +6,17 @@
 //! and that is not byte for byte what we would write is somebody else's: it is never touched, and we stop.
 
 use super::chain::{self, Link};
-use super::history::{History, HistoryFault, Record, chain_path, fold, nested_roots};
+use super::history::{History, HistoryFault, Record, chain_path, check_references, nested_roots, read_own};
 use super::ignore::Patterns;
 use super::manifest;
-use super::tree_hash::{Pair, digest_of, tree_hash};
+use super::tree_hash::{Pair, tree_hash};
 use super::write::{FileRow, FolderRow, Manifest, Row};
 use super::{Creator, FOLDER, Process};
 use crate::copy::Generation;
 use crate::digest::{Digest, HashFormat};
 use crate::disk::Root;
 use crate::disk::write::{Replace, remove, write_whole};
+use crate::hash::digest_of;
 use crate::relpath::RelPath;
 use crate::verify::{SealAction, SealEntry};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,10 @@ pub struct SealRequest<'a> {
     pub entries: &'a [SealEntry],
     /// All folders, the empty ones too.
     pub folders: &'a [RelPath],
+    /// Times of folders, in nanoseconds, to be written down. Those of a copy say nothing: leave them out.
+    pub folder_times: &'a BTreeMap<RelPath, i64>,
+    /// New path of a file or folder -> the one in the history's latest record; both in the same history.
+    pub renames: &'a BTreeMap<RelPath, RelPath>,
     pub process: Process,
     /// Every file of the roll is in `entries`: folder hashes are written, which claim just that.
     pub whole: bool,
@@ -100,7 +105,11 @@ fn levels(request: &SealRequest<'_>) -> Result<Vec<Level>, MhlError> {
     for base in [RelPath::root()].into_iter().chain(nested_roots(&folders)) {
         let root = request.root.sub_root(&base);
         let root = root.map_err(|source| HistoryFault::Io { path: base.clone(), source })?;
-        let (history, orphans) = match History::read(&root) {
+        let own = read_own(&root, None).and_then(|h| {
+            h.iter().try_for_each(|h| check_references(&root, h))?;
+            Ok(h)
+        });
+        let (history, orphans) = match own {
             Ok(history) => (history, Vec::new()),
             Err(HistoryFault::ChainMissing { manifests, .. })
                 if base.is_root() && root.stat(&chain_path()).is_ok_and(|s| s.is_none()) =>
@@ -281,18 +290,25 @@ impl Level {
         done: &BTreeMap<&RelPath, Generation>,
         count: usize,
     ) -> Result<Vec<u8>, MhlError> {
-        let (records, _) = match &self.history {
-            Some(h) => fold(&h.links[..count], &h.manifests[..count], &mut Vec::new()),
-            None => Default::default(),
+        let before = match &self.history {
+            Some(h) if count < h.links.len() => read_own(&self.root, Some(count))?,
+            _ => None,
         };
+        let none = BTreeMap::new();
+        let records = before.as_ref().or(self.history.as_ref()).map_or(&none, |h| &h.records);
         let shown =
             |path: &'_ RelPath| path.strip_prefix(&self.base).filter(|p| self.owns(path, levels) && !p.is_root());
         let mut unjudged = 0;
         let files: Vec<_> = plan.entries.iter().filter_map(|e| Some((*e, shown(e.relpath())?))).collect();
         let folders: Vec<_> = plan.folders.iter().filter_map(|f| Some((plan.pairs(f), shown(f)?))).collect();
         let mut rows = Vec::new();
+        let renamed = |path: &RelPath| {
+            let old = request.renames.get(&self.base.join_rel(path))?.strip_prefix(&self.base)?;
+            Some(old).filter(|old| !old.is_root())
+        };
         for (entry, path) in &files {
-            match judge(entry, records.get(path))? {
+            let previous = renamed(path);
+            match judge(entry, records.get(previous.as_ref().unwrap_or(path)))? {
                 Some((action, digests)) => rows.push(Row::File(FileRow {
                     path: path.as_portable().unwrap_or_default(),
                     size_bytes: entry.size_bytes(),
@@ -300,13 +316,16 @@ impl Level {
                     action,
                     hashed_at: entry.hashed_at(),
                     digests,
+                    previous: previous.as_ref().and_then(|p| p.as_portable()).map(str::to_owned),
                 })),
                 None => unjudged += 1,
             }
         }
         for (pairs, path) in folders.iter().filter(|(pairs, _)| !pairs.is_empty()) {
+            let previous = renamed(path).and_then(|p| p.as_portable().map(str::to_owned));
+            let mtime_ns = request.folder_times.get(&self.base.join_rel(path)).copied();
             let path = path.as_portable().unwrap_or_default();
-            rows.push(Row::Folder(FolderRow { path, mtime_ns: None, pairs: pairs.clone() }));
+            rows.push(Row::Folder(FolderRow { path, mtime_ns, pairs: pairs.clone(), previous }));
         }
         let inner = done.iter().filter(|(at, _)| levels.iter().any(|l| l.base == ***at && self.owns(at, levels)));
         let references = inner.filter_map(|(at, generation)| {
@@ -322,7 +341,7 @@ impl Level {
         let comment: Vec<String> = request.creator.comment.iter().cloned().chain(told).collect();
         let patterns = match (&self.history, count) {
             // A later seal may have grown them; this one is asked what it would have written before.
-            (Some(h), n) if n < h.manifests.len() => &h.ignore,
+            (Some(h), n) if n < h.links.len() => &h.ignore,
             _ => &self.patterns,
         };
         let manifest = Manifest {

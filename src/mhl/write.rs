@@ -73,14 +73,17 @@ pub(crate) struct FileRow<'a> {
     pub action: SealAction,
     pub hashed_at: Timestamp,
     pub digests: Vec<&'a Digest>,
+    /// Its path in the record before, when it was renamed since.
+    pub previous: Option<String>,
 }
 
 pub(crate) struct FolderRow<'a> {
     pub path: &'a str,
-    /// `None` for what we write: a copy's folders carry the time of the copying, which says nothing and would make
-    /// two manifests of one card differ.
+    /// `None` for a copy: its folders carry the time of the copying, which says nothing and would make two manifests of
+    /// one card differ.
     pub mtime_ns: Option<i64>,
     pub pairs: Vec<&'a Pair>,
+    pub previous: Option<String>,
 }
 
 pub(crate) enum Row<'a> {
@@ -190,6 +193,7 @@ fn row(xml: &mut Xml, row: &Row<'_>) {
             for d in &f.digests {
                 xml.leaf(d.format.name(), &[("action", action), ("hashdate", &at)], &d.text());
             }
+            f.previous.iter().for_each(|p| xml.leaf("previousPath", &[], p));
         }
         Row::Folder(f) => {
             xml.open("directoryhash", &[]);
@@ -197,6 +201,7 @@ fn row(xml: &mut Xml, row: &Row<'_>) {
             let attributes: Vec<_> = at.iter().map(|at| ("lastmodificationdate", at.as_str())).collect();
             xml.leaf("path", &attributes, f.path);
             pairs(xml, &f.pairs);
+            f.previous.iter().for_each(|p| xml.leaf("previousPath", &[], p));
         }
     }
     xml.close();
@@ -206,7 +211,8 @@ fn row(xml: &mut Xml, row: &Row<'_>) {
 mod tests {
     use super::*;
     use crate::digest::HashFormat;
-    use crate::mhl::tree_hash::{digest_of, tree_hash};
+    use crate::hash::digest_of;
+    use crate::mhl::tree_hash::tree_hash;
     use crate::relpath::RelPath;
 
     #[test]
@@ -224,11 +230,16 @@ mod tests {
         for ((path, text), digest) in files.iter().zip(&digests) {
             let action = SealAction::Original;
             let (size_bytes, digests) = (text.len() as u64, vec![digest]);
-            rows.push(Row::File(FileRow { path, size_bytes, mtime_ns, action, hashed_at, digests }));
+            rows.push(Row::File(FileRow { path, size_bytes, mtime_ns, action, hashed_at, digests, previous: None }));
         }
         for folder in &folders {
             let path = folder.as_portable().unwrap();
-            rows.push(Row::Folder(FolderRow { path, mtime_ns: Some(mtime_ns), pairs: vec![&tree[folder]] }));
+            rows.push(Row::Folder(FolderRow {
+                path,
+                mtime_ns: Some(mtime_ns),
+                pairs: vec![&tree[folder]],
+                previous: None,
+            }));
         }
         let creator = Creator {
             hostname: "cart1".into(),
@@ -273,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_folder_comes_after_all_it_holds_and_before_its_next_sibling() {
-        let folder = |path| Row::Folder(FolderRow { path, mtime_ns: None, pairs: Vec::new() }).key();
+        let folder = |path| Row::Folder(FolderRow { path, mtime_ns: None, pairs: Vec::new(), previous: None }).key();
         let order = [folder("a/b"), folder("a"), folder("a b"), folder("a.b")];
         assert!(order.is_sorted(), "{order:?}");
     }

@@ -13,6 +13,7 @@ mod run;
 mod scope;
 
 pub use report::{Absent, CheckReport};
+pub use run::threads;
 
 use crate::catalog::{Catalog, CatalogError, CopyRootRow, DueFilter, DueRow, VolumeSeen};
 use crate::clip::{CardId, CopyRootId};

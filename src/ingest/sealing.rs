@@ -159,6 +159,7 @@ fn seal_one(
                 creator,
                 ignore: &config.mhl.ignore,
                 started_at: job.started_at,
+                resume: true,
             };
             mhl::seal(&request).map_err(|e| e.to_string())?
         }

@@ -211,7 +211,7 @@ pub(crate) fn read_own(root: &Root, count: Option<usize>) -> Result<Option<Histo
         .collect();
     let ignore = Patterns::new(ignore.iter().map(String::as_str));
     ignore.bad.iter().for_each(|p| fold.note(format!("\"{p}\" is no ignore pattern")));
-    let Fold { records, folders, notes, .. } = fold;
+    let Fold { records, folders, notes } = fold;
     Ok(Some(History {
         generations,
         made,
@@ -220,7 +220,7 @@ pub(crate) fn read_own(root: &Root, count: Option<usize>) -> Result<Option<Histo
         ignore,
         unlisted,
         nested: Vec::new(),
-        notes,
+        notes: notes.0,
         links,
         references,
         children,

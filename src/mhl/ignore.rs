@@ -52,6 +52,12 @@ impl Patterns {
             || self.globs.matched(relpath.as_path(), is_dir).is_ignore()
     }
 
+    /// The same for an entry whose folders are known not to be ignored.
+    pub(crate) fn ignores_entry(&self, relpath: &RelPath, is_dir: bool) -> bool {
+        let name = relpath.name();
+        name == b"ascmhl" || name == b".DS_Store" || self.globs.matched(relpath.as_path(), is_dir).is_ignore()
+    }
+
     /// Those that hold below `child` too: unanchored ones as they are, anchored ones only when they point into it.
     pub(crate) fn carried_into(&self, child: &RelPath) -> Vec<String> {
         let Some(child) = child.as_portable() else { return Vec::new() };

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 pub(crate) const LIMIT_BYTES: u64 = 512 << 20;
 
 /// No path of a file is longer: the kernel opens none. It also bounds what a path of many segments costs.
-const LONGEST_PATH_BYTES: usize = 4095;
+pub(crate) const LONGEST_PATH_BYTES: usize = 4095;
 
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Manifest {

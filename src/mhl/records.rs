@@ -51,20 +51,30 @@ impl Record {
     }
 }
 
+/// Sentences for people, and no more of them than a person reads.
+#[derive(Default)]
+pub(crate) struct Notes(pub Vec<String>);
+
+impl Notes {
+    pub fn add(&mut self, text: String) {
+        if self.0.len() < MOST_NOTES {
+            self.0.push(text);
+        } else if self.0.len() == MOST_NOTES {
+            self.0.push("and more of the kind".into());
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Fold {
     pub records: BTreeMap<RelPath, Record>,
     pub folders: BTreeSet<RelPath>,
-    pub notes: Vec<String>,
+    pub notes: Notes,
 }
 
 impl Fold {
     pub fn note(&mut self, text: String) {
-        if self.notes.len() < MOST_NOTES {
-            self.notes.push(text);
-        } else if self.notes.len() == MOST_NOTES {
-            self.notes.push("and more of the kind".into());
-        }
+        self.notes.add(text);
     }
 
     /// The next generation, its number ascending.
@@ -119,4 +129,36 @@ impl Fold {
         }
         told.into_iter().for_each(|text| self.note(text));
     }
+}
+
+/// Recorded names that are not there -> names that are there and differ from them by their Unicode form only; each has
+/// to be the only one of its kind on both sides.
+pub(crate) fn nfc_pairs<'a>(
+    recorded: impl Iterator<Item = &'a RelPath>,
+    found: impl Iterator<Item = &'a RelPath>,
+) -> BTreeMap<&'a RelPath, &'a RelPath> {
+    use unicode_normalization::UnicodeNormalization;
+    let key = |path: &RelPath| {
+        let text = std::str::from_utf8(path.as_bytes()).ok().filter(|t| !t.is_ascii())?;
+        Some(text.nfc().collect::<String>())
+    };
+    let mut by_key: BTreeMap<String, (Vec<&RelPath>, Vec<&RelPath>)> = BTreeMap::new();
+    for path in recorded {
+        if let Some(key) = key(path) {
+            by_key.entry(key).or_default().0.push(path);
+        }
+    }
+    if by_key.is_empty() {
+        return BTreeMap::new();
+    }
+    for path in found {
+        if let Some(names) = key(path).and_then(|k| by_key.get_mut(&k)) {
+            names.1.push(path);
+        }
+    }
+    let only = |(a, b): (Vec<&'a RelPath>, Vec<&'a RelPath>)| match (&a[..], &b[..]) {
+        ([a], [b]) => Some((*a, *b)),
+        _ => None,
+    };
+    by_key.into_values().filter_map(only).collect()
 }

@@ -10,7 +10,7 @@ use super::history::{History, HistoryFault, Record, chain_path, check_references
 use super::ignore::Patterns;
 use super::manifest;
 use super::tree_hash::{Pair, tree_hash};
-use super::write::{FileRow, FolderRow, Manifest, Row};
+use super::write::{FileRow, FolderRow, HashRow, Manifest, Row};
 use super::{Creator, FOLDER, Process};
 use crate::copy::Generation;
 use crate::digest::{Digest, HashFormat};
@@ -62,6 +62,8 @@ pub struct SealRequest<'a> {
     pub ignore: &'a [String],
     /// Part of the manifest's name, in whole seconds; keep it when a seal is tried again.
     pub started_at: jiff::Timestamp,
+    /// It may be the second try of a seal that was cut short: one that is there already is not made again.
+    pub resume: bool,
 }
 
 /// Writes the next generation and returns it as the chain now holds it.
@@ -72,6 +74,7 @@ pub fn seal(request: &SealRequest<'_>) -> Result<Generation, MhlError> {
             return Err(MhlError::Email { email: email.into() });
         }
     }
+    let _turn = Turn::take(request.root);
     let levels = levels(request)?;
     let plan = Plan::new(request, &levels)?;
     let mut done: BTreeMap<&RelPath, Generation> = BTreeMap::new();
@@ -85,6 +88,22 @@ pub fn seal(request: &SealRequest<'_>) -> Result<Generation, MhlError> {
     }
     let root = done.remove(&RelPath::root());
     root.ok_or(MhlError::Entry { path: RelPath::root(), why: "it has no history" })
+}
+
+/// One process of ours at a time appends below a folder. Where the filesystem knows no locks there is none.
+struct Turn<'a>(&'a Root);
+
+impl<'a> Turn<'a> {
+    fn take(root: &'a Root) -> Self {
+        let _ = rustix::fs::flock(root.fd(), rustix::fs::FlockOperation::LockExclusive);
+        Turn(root)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(self.0.fd(), rustix::fs::FlockOperation::Unlock);
+    }
 }
 
 /// One history: the roll's own or a nested one.
@@ -218,7 +237,8 @@ impl Level {
         let listed = |path: &RelPath| self.base.join_rel(path);
         let draft = |count: usize| self.draft(request, plan, levels, done, count);
         let links = self.history.as_ref().map(|h| &h.links[..]).unwrap_or_default();
-        if let Some(last) = links.last()
+        if request.resume
+            && let Some(last) = links.last()
             && last.name == self.manifest_name(last.number, request.started_at)
             && last.holds(&draft(links.len() - 1)?)
         {
@@ -309,15 +329,17 @@ impl Level {
         for (entry, path) in &files {
             let previous = renamed(path);
             match judge(entry, records.get(previous.as_ref().unwrap_or(path)))? {
-                Some((action, digests)) => rows.push(Row::File(FileRow {
-                    path: path.as_portable().unwrap_or_default(),
-                    size_bytes: entry.size_bytes(),
-                    mtime_ns: entry.mtime_ns(),
-                    action,
-                    hashed_at: entry.hashed_at(),
-                    digests,
-                    previous: previous.as_ref().and_then(|p| p.as_portable()).map(str::to_owned),
-                })),
+                Some((action, digests)) => {
+                    let at = Some(entry.hashed_at());
+                    let hash = |digest| HashRow { digest, action, at, exact: false };
+                    rows.push(Row::File(FileRow {
+                        path: path.as_portable().unwrap_or_default(),
+                        size_bytes: Some(entry.size_bytes()),
+                        mtime_ns: Some(entry.mtime_ns().into()),
+                        hashes: digests.into_iter().map(hash).collect(),
+                        previous: previous.as_ref().and_then(|p| p.as_portable()).map(str::to_owned),
+                    }));
+                }
                 None => unjudged += 1,
             }
         }

@@ -101,6 +101,7 @@ impl Roll {
             creator: &self.creator,
             ignore: &self.ignore,
             started_at: self.started_at,
+            resume: true,
         })
     }
 

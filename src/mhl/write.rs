@@ -68,13 +68,20 @@ pub(crate) fn time(ns: i128) -> String {
 
 pub(crate) struct FileRow<'a> {
     pub path: &'a str,
-    pub size_bytes: u64,
-    pub mtime_ns: i64,
-    pub action: SealAction,
-    pub hashed_at: Timestamp,
-    pub digests: Vec<&'a Digest>,
+    pub size_bytes: Option<u64>,
+    pub mtime_ns: Option<i128>,
+    /// In schema order.
+    pub hashes: Vec<HashRow<'a>>,
     /// Its path in the record before, when it was renamed since.
     pub previous: Option<String>,
+}
+
+pub(crate) struct HashRow<'a> {
+    pub digest: &'a Digest,
+    pub action: SealAction,
+    pub at: Option<Timestamp>,
+    /// Of somebody else's making: the fraction of a second is kept.
+    pub exact: bool,
 }
 
 pub(crate) struct FolderRow<'a> {
@@ -178,20 +185,27 @@ fn pairs(xml: &mut Xml, pairs: &[&Pair]) {
     }
 }
 
+pub(crate) fn action(action: SealAction) -> &'static str {
+    match action {
+        SealAction::Original => "original",
+        SealAction::Verified => "verified",
+        SealAction::Failed => "failed",
+    }
+}
+
 fn row(xml: &mut Xml, row: &Row<'_>) {
     match row {
         Row::File(f) => {
             xml.open("hash", &[]);
-            let (size, at) = (f.size_bytes.to_string(), time(f.mtime_ns.into()));
-            xml.leaf("path", &[("size", &size), ("lastmodificationdate", &at)], f.path);
-            let action = match f.action {
-                SealAction::Original => "original",
-                SealAction::Verified => "verified",
-                SealAction::Failed => "failed",
-            };
-            let at = time(f.hashed_at.as_nanosecond());
-            for d in &f.digests {
-                xml.leaf(d.format.name(), &[("action", action), ("hashdate", &at)], &d.text());
+            let (size, at) = (f.size_bytes.map(|s| s.to_string()), f.mtime_ns.map(time));
+            let optional = [("size", &size), ("lastmodificationdate", &at)];
+            let attributes: Vec<_> = optional.iter().filter_map(|(k, v)| Some((*k, v.as_deref()?))).collect();
+            xml.leaf("path", &attributes, f.path);
+            for h in &f.hashes {
+                let at = h.at.map(|at| if h.exact { at.to_string() } else { time(at.as_nanosecond()) });
+                let mut attributes = vec![("action", action(h.action))];
+                attributes.extend(at.iter().map(|at| ("hashdate", at.as_str())));
+                xml.leaf(h.digest.format.name(), &attributes, &h.digest.text());
             }
             f.previous.iter().for_each(|p| xml.leaf("previousPath", &[], p));
         }
@@ -228,9 +242,9 @@ mod tests {
         let tree = tree_hash(HashFormat::Xxh64, paths.iter().zip(&digests), &folders);
         let mut rows: Vec<Row<'_>> = Vec::new();
         for ((path, text), digest) in files.iter().zip(&digests) {
-            let action = SealAction::Original;
-            let (size_bytes, digests) = (text.len() as u64, vec![digest]);
-            rows.push(Row::File(FileRow { path, size_bytes, mtime_ns, action, hashed_at, digests, previous: None }));
+            let hashes = vec![HashRow { digest, action: SealAction::Original, at: Some(hashed_at), exact: false }];
+            let (size_bytes, mtime_ns) = (Some(text.len() as u64), Some(mtime_ns.into()));
+            rows.push(Row::File(FileRow { path, size_bytes, mtime_ns, hashes, previous: None }));
         }
         for folder in &folders {
             let path = folder.as_portable().unwrap();

@@ -292,7 +292,7 @@ impl<'a> Pass<'a> {
 }
 
 /// How many files are read at once from the device: many where no head must move.
-fn threads(config: &Config, facts: &Facts) -> usize {
+pub fn threads(config: &Config, facts: &Facts) -> usize {
     let mut names: Vec<String> =
         vec![facts.mount.point.display().to_string(), facts.mount.source.display().to_string()];
     names.extend(Path::new(&facts.mount.source).file_name().map(|n| n.to_string_lossy().into_owned()));

@@ -35,6 +35,11 @@ impl Taken {
         self.digests.iter().find(|d| d.format == format)
     }
 
+    /// Without the digests of other formats.
+    pub fn keep(&mut self, formats: &[HashFormat]) {
+        self.digests.retain(|d| formats.contains(&d.format));
+    }
+
     pub fn class(&self) -> ReadBack {
         self.class
     }

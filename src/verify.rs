@@ -3,7 +3,7 @@
 
 mod in_place;
 
-pub use in_place::{Taken, take};
+pub use in_place::{SMALL_BYTES, Taken, take_all};
 
 use crate::copy::{FileRecord, ReadBack};
 use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};

@@ -18,6 +18,8 @@ mod floors;
 mod kill;
 #[path = "all/media.rs"]
 mod media;
+#[path = "all/mhl.rs"]
+mod mhl;
 #[path = "all/oracle.rs"]
 mod oracle;
 #[allow(dead_code)]

@@ -96,9 +96,15 @@ impl TreeReport {
     }
 }
 
-/// One digest that a file should have.
-pub(crate) type Wanted = (RelPath, Vec<Want>);
+/// A file with what it should be.
+pub(crate) struct Wanted {
+    pub path: RelPath,
+    pub wants: Vec<Want>,
+    /// As recorded; the file itself decides.
+    pub size_bytes: u64,
+}
 
+/// One thing that a file should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
     Is(Digest),
@@ -169,38 +175,46 @@ fn compare(level: &mut Level, out: &mut TreeReport, wanted: &mut Vec<Wanted>, lo
         out.unjudged += level.files.len() as u64;
         return;
     };
-    let mut there: BTreeMap<&RelPath, &RelPath> = BTreeMap::new();
-    let mut strangers = Vec::new();
-    for found in &level.files {
-        match history.records.get_key_value(&found.path) {
-            Some((path, _)) => _ = there.insert(path, &found.path),
-            None => strangers.push(found),
+    // Both are in byte order.
+    let (mut there, mut gone, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut on_disk = level.files.iter().peekable();
+    for (path, record) in &history.records {
+        while let Some(found) = on_disk.next_if(|f| f.path < *path) {
+            strangers.push(found);
+        }
+        match on_disk.next_if(|f| f.path == *path) {
+            Some(found) => there.push((&found.path, record)),
+            None if level.patterns.ignores(path, false) => {}
+            None => gone.push((path, record)),
         }
     }
-    let gone: Vec<&RelPath> =
-        history.records.keys().filter(|p| !there.contains_key(p) && !level.patterns.ignores(p, false)).collect();
-    let pairs = nfc_pairs(gone.iter().copied(), strangers.iter().map(|f| &f.path));
-    for (recorded, found) in &pairs {
-        there.insert(recorded, found);
-        out.notes.push(format!("\"{}\" is recorded in another Unicode form of its name", full(found)));
-    }
-    for (recorded, found) in &there {
-        let wants = wants(&history.records[*recorded]);
+    strangers.extend(on_disk);
+    let pairs = nfc_pairs(gone.iter().map(|g| g.0), strangers.iter().map(|f| &f.path));
+    gone.retain(|(path, record)| match pairs.get(path) {
+        Some(found) => {
+            out.notes.push(format!("\"{}\" is recorded in another Unicode form of its name", full(found)));
+            there.push((found, record));
+            false
+        }
+        None => true,
+    });
+    for (found, record) in there {
+        let wants = wants(record);
         if wants.is_empty() {
             // Nothing but failed checks is known of it: to any reader it is a file without a record.
             out.new.push(full(found));
             continue;
         }
-        wanted.push((full(found), wants));
+        wanted.push(Wanted { path: full(found), wants, size_bytes: record.size_bytes.unwrap_or(0) });
     }
     let specials: BTreeSet<&RelPath> = level.specials.iter().map(|s| &s.path).collect();
-    for path in gone.into_iter().filter(|p| !there.contains_key(p)) {
+    for (path, record) in gone {
         if specials.contains(path) {
             out.altered.push(full(path));
             out.notes.push(format!("\"{}\" is no longer a regular file", full(path)));
         } else {
             out.missing.push(full(path));
-            lost.insert(full(path), history.records[path].clone());
+            lost.insert(full(path), record.clone());
         }
     }
     let renamed: BTreeSet<&RelPath> = pairs.values().copied().collect();
@@ -222,14 +236,14 @@ pub(crate) fn check(
     out: &mut TreeReport,
     progress: &dyn Progress,
 ) {
-    let ask = |(path, wants): &Wanted| Ask {
-        path: path.clone(),
-        formats: wants.iter().filter_map(Want::format).collect(),
-        size_bytes: 0,
+    let ask = |w: &Wanted| Ask {
+        path: w.path.clone(),
+        formats: w.wants.iter().filter_map(Want::format).collect(),
+        size_bytes: w.size_bytes,
     };
     let asked: Vec<Ask> = wanted.iter().map(ask).collect();
     read_all(root, reading, &asked, progress, |i, got| {
-        let path = || wanted[i].0.clone();
+        let path = || wanted[i].path.clone();
         match got {
             Got::Stopped => out.complete = false,
             Got::Missing => out.missing.push(path()),
@@ -244,7 +258,7 @@ pub(crate) fn check(
             Got::Taken(taken) => {
                 out.files += 1;
                 out.bytes += taken.stat().size_bytes;
-                match wanted[i].1.iter().find_map(|want| want.fault(&taken)) {
+                match wanted[i].wants.iter().find_map(|want| want.fault(&taken)) {
                     None => out.good += 1,
                     Some(what) => {
                         out.altered.push(path());

@@ -67,7 +67,8 @@ pub fn verify_packing(root: &Root, list: &Packing, reading: Reading<'_>, progres
             }
             Some(found) => {
                 known.insert(found);
-                wanted.push((found.clone(), wants(record)));
+                let size_bytes = record.size_bytes.unwrap_or(0);
+                wanted.push(Wanted { path: found.clone(), wants: wants(record), size_bytes });
             }
             None if list.ignore.ignores(path, false) => {}
             None if specials.contains(path) => out.altered.push(path.clone()),

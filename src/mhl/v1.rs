@@ -196,7 +196,11 @@ pub fn verify_legacy(root: &Root, lists: Vec<LegacyFile>, reading: Reading<'_>, 
     }
     let is_list = |p: &RelPath| p.extension() == "mhl";
     out.new = walk.files.iter().filter(|p| !wanted.contains_key(*p) && !is_list(p)).cloned().collect();
-    let wanted: Vec<Wanted> = wanted.into_iter().collect();
+    let of = |(path, wants): (RelPath, Vec<Want>)| {
+        let size = wants.iter().find_map(|w| if let Want::Size(size) = w { Some(*size) } else { None });
+        Wanted { path, wants, size_bytes: size.unwrap_or(0) }
+    };
+    let wanted: Vec<Wanted> = wanted.into_iter().map(of).collect();
     check(root, reading, wanted, &mut out, progress);
     out.sort();
     out

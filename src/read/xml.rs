@@ -6,7 +6,6 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
@@ -304,17 +303,18 @@ impl<'a> Reader<'a> {
             ResolveResult::Unknown(_) => return Err(self.syntax("a namespace prefix that nothing declares")),
         };
         let mut element = Element { namespace, name: local.into_inner().to_owned(), ..Element::default() };
-        let mut seen = HashSet::new();
-        // The crate's own check for doubles is quadratic.
+        let mut seen: Vec<&str> = Vec::new();
+        // The crate's own check for doubles is quadratic, and so is this one; but here few are many.
         for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|e| self.syntax(e.to_string()))?;
             let name = attribute.key.0;
             if seen.len() >= self.limits.attributes {
                 return Err(self.limit("number of attributes"));
             }
-            if !seen.insert(name.to_owned()) {
+            if seen.contains(&name) {
                 return Err(self.syntax("an attribute is given twice"));
             }
+            seen.push(name);
             let value = attribute
                 .normalized_value(quick_xml::XmlVersion::Explicit1_0)
                 .map_err(|e| self.syntax(e.to_string()))?;

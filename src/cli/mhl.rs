@@ -94,7 +94,7 @@ fn verify(door: &Door, a: &MhlVerify) -> anyhow::Result<Exit> {
             mhl::verify_legacy(&root, legacy, Device::of(door, &root)?.reading(), &progress)
         }
         (Target::Legacy { root, list }, None) => {
-            mhl::verify_legacy(&root, vec![list], Device::of(door, &root)?.reading(), &progress)
+            mhl::verify_legacy(&root, vec![*list], Device::of(door, &root)?.reading(), &progress)
         }
         (Target::Packing(path), _) => {
             let failure = Failure::usage(format!("\"{}\" is a packing list: name its folder", path.display()));
@@ -243,7 +243,7 @@ fn info(door: &Door, a: &MhlInfo) -> anyhow::Result<Exit> {
             Ok(if info.history == "ok" { Exit::Good } else { Exit::History })
         }
         Target::Folder { legacy, .. } => show_legacy(door, legacy),
-        Target::Legacy { list, .. } => show_legacy(door, vec![list]),
+        Target::Legacy { list, .. } => show_legacy(door, vec![*list]),
         Target::Packing(path) => {
             let failure = Failure::usage(format!("\"{}\" is a packing list", path.display()));
             Err(failure.hint("goodgate mhl info --packing-list FILE").into())

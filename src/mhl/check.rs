@@ -122,21 +122,22 @@ impl Want {
         }
     }
 
-    /// What does not fit, in words.
+    /// What does not fit, in words. A format that was not computed says nothing.
     pub fn fault(&self, taken: &Taken) -> Option<String> {
+        self.fault_of(|f| taken.get(f).cloned(), taken.stat().size_bytes)
+    }
+
+    pub fn fault_of(&self, found: impl Fn(HashFormat) -> Option<Digest>, size_bytes: u64) -> Option<String> {
         match self {
-            Want::Size(size) => {
-                let now = taken.stat().size_bytes;
-                (now != *size).then(|| format!("{now} bytes instead of {size}"))
-            }
+            Want::Size(size) => (size_bytes != *size).then(|| format!("{size_bytes} bytes instead of {size}")),
             Want::Is(digest) => {
-                let found = taken.get(digest.format)?;
-                (found != digest).then(|| said(digest, found))
+                let found = found(digest.format)?;
+                (found != *digest).then(|| said(digest, &found))
             }
             Want::EitherOrder(digest) => {
-                let found = taken.get(digest.format)?;
+                let found = found(digest.format)?;
                 let turned: Vec<u8> = found.as_bytes().iter().rev().copied().collect();
-                (found != digest && turned != digest.as_bytes()).then(|| said(digest, found))
+                (found != *digest && turned != digest.as_bytes()).then(|| said(digest, &found))
             }
         }
     }

@@ -238,7 +238,7 @@ pub(crate) fn chain_path() -> RelPath {
 }
 
 /// As the reference tool tells them: four digits or more, then nothing or `_`; never `._*`.
-fn is_manifest_name(name: &[u8]) -> bool {
+pub(crate) fn is_manifest_name(name: &[u8]) -> bool {
     let Some(stem) = name.strip_suffix(b".mhl") else { return false };
     let digits = stem.iter().take_while(|b| b.is_ascii_digit()).count();
     digits >= 4 && (stem.len() == digits || stem[digits] == b'_')

@@ -354,6 +354,7 @@ impl<'a> Work<'a> {
             creator: &creator,
             ignore,
             started_at: self.request.started_at,
+            may_fail: false,
             resume: false,
         })?;
         let out = &mut self.out;

@@ -3,6 +3,7 @@
 //! **Flow** `seal` takes what `verify` proved, writes manifest, then chain; `History::read` gives records to compare.
 //! **Tests** beside each file: the standard's worked example byte for byte, hostile and damaged histories.
 
+mod brought;
 mod chain;
 mod check;
 mod history;
@@ -23,6 +24,7 @@ mod tree_hash;
 mod v1;
 mod write;
 
+pub use brought::{Brought, SourceCheck};
 pub use check::{Renamed, TreeReport, verify};
 pub use history::{History, HistoryFault, Known, Record, nested_roots};
 pub use ignore::{DEFAULTS as DEFAULT_IGNORE, Patterns};

@@ -131,20 +131,22 @@ impl Fold {
     }
 }
 
+/// The composed form of a name; `None` where there is but one form.
+pub(crate) fn nfc(path: &RelPath) -> Option<String> {
+    use unicode_normalization::UnicodeNormalization;
+    let text = std::str::from_utf8(path.as_bytes()).ok().filter(|t| !t.is_ascii())?;
+    Some(text.nfc().collect())
+}
+
 /// Recorded names that are not there -> names that are there and differ from them by their Unicode form only; each has
 /// to be the only one of its kind on both sides.
 pub(crate) fn nfc_pairs<'a>(
     recorded: impl Iterator<Item = &'a RelPath>,
     found: impl Iterator<Item = &'a RelPath>,
 ) -> BTreeMap<&'a RelPath, &'a RelPath> {
-    use unicode_normalization::UnicodeNormalization;
-    let key = |path: &RelPath| {
-        let text = std::str::from_utf8(path.as_bytes()).ok().filter(|t| !t.is_ascii())?;
-        Some(text.nfc().collect::<String>())
-    };
     let mut by_key: BTreeMap<String, (Vec<&RelPath>, Vec<&RelPath>)> = BTreeMap::new();
     for path in recorded {
-        if let Some(key) = key(path) {
+        if let Some(key) = nfc(path) {
             by_key.entry(key).or_default().0.push(path);
         }
     }
@@ -152,7 +154,7 @@ pub(crate) fn nfc_pairs<'a>(
         return BTreeMap::new();
     }
     for path in found {
-        if let Some(names) = key(path).and_then(|k| by_key.get_mut(&k)) {
+        if let Some(names) = nfc(path).and_then(|k| by_key.get_mut(&k)) {
             names.1.push(path);
         }
     }

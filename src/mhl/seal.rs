@@ -48,7 +48,7 @@ pub struct SealRequest<'a> {
     /// The roll's folder.
     pub root: &'a Root,
     pub entries: &'a [SealEntry],
-    /// All folders, the empty ones too.
+    /// All folders, the empty ones too; that of a nested history says that it is to be continued.
     pub folders: &'a [RelPath],
     /// Times of folders, in nanoseconds, to be written down. Those of a copy say nothing: leave them out.
     pub folder_times: &'a BTreeMap<RelPath, i64>,
@@ -62,6 +62,8 @@ pub struct SealRequest<'a> {
     pub ignore: &'a [String],
     /// Part of the manifest's name, in whole seconds; keep it when a seal is tried again.
     pub started_at: jiff::Timestamp,
+    /// What contradicts the history is written down as failed, for whoever told a person of it; else it is refused.
+    pub may_fail: bool,
     /// It may be the second try of a seal that was cut short: one that is there already is not made again.
     pub resume: bool,
 }
@@ -118,10 +120,8 @@ struct Level {
 
 /// The roll's history first, then each nested one behind the one around it.
 fn levels(request: &SealRequest<'_>) -> Result<Vec<Level>, MhlError> {
-    let above = request.entries.iter().flat_map(|e| e.relpath().ancestors());
-    let folders: BTreeSet<RelPath> = request.folders.iter().cloned().chain(above).collect();
     let mut out: Vec<Level> = Vec::new();
-    for base in [RelPath::root()].into_iter().chain(nested_roots(&folders)) {
+    for base in [RelPath::root()].into_iter().chain(nested_roots(request.folders)) {
         let root = request.root.sub_root(&base);
         let root = root.map_err(|source| HistoryFault::Io { path: base.clone(), source })?;
         let own = read_own(&root, None).and_then(|h| {
@@ -328,7 +328,7 @@ impl Level {
         };
         for (entry, path) in &files {
             let previous = renamed(path);
-            match judge(entry, records.get(previous.as_ref().unwrap_or(path)))? {
+            match judge(entry, records.get(previous.as_ref().unwrap_or(path)), request.may_fail)? {
                 Some((action, digests)) => {
                     let at = Some(entry.hashed_at());
                     let hash = |digest| HashRow { digest, action, at, exact: false };
@@ -387,7 +387,11 @@ fn generation(link: &Link) -> Generation {
 
 /// The action word follows from the history, because other tools take the first `original` of a file as its reference.
 /// `None`: a failed file that the history has nothing to compare with.
-fn judge<'e>(entry: &'e SealEntry, record: Option<&Record>) -> Result<Option<(SealAction, Vec<&'e Digest>)>, MhlError> {
+fn judge<'e>(
+    entry: &'e SealEntry,
+    record: Option<&Record>,
+    may_fail: bool,
+) -> Result<Option<(SealAction, Vec<&'e Digest>)>, MhlError> {
     let path = || entry.relpath().clone();
     let digests = entry.digests().iter().filter(|d| HashFormat::MHL.contains(&d.format));
     let known = |d: &Digest| record.and_then(|r| r.get(d.format)).cloned();
@@ -408,6 +412,10 @@ fn judge<'e>(entry: &'e SealEntry, record: Option<&Record>) -> Result<Option<(Se
     };
     let common: Vec<_> = sorted.iter().filter(|d| known(d).is_some()).collect();
     if let Some(wrong) = common.iter().find(|d| known(d).as_ref() != Some(***d)) {
+        if may_fail {
+            let wrong = common.iter().filter(|d| known(d).as_ref() != Some(***d)).map(|d| **d).collect();
+            return Ok(Some((SealAction::Failed, wrong)));
+        }
         return Err(MhlError::Contradiction { path: path(), format: wrong.format });
     }
     if common.is_empty() {

@@ -15,7 +15,7 @@ pub enum Target {
     /// With the legacy lists that lie in it, when it has no history of its own.
     Folder { root: Root, legacy: Vec<LegacyFile> },
     /// The folder that a legacy list lies in.
-    Legacy { root: Root, list: LegacyFile },
+    Legacy { root: Root, list: Box<LegacyFile> },
     /// A manifest of ASC MHL that is no part of a history.
     Packing(PathBuf),
     /// Some other file, below a folder with a history.
@@ -45,7 +45,7 @@ pub fn target(path: &Path) -> io::Result<Target> {
     if relpath.extension() == "mhl" {
         let list = read_legacy(&root, &relpath)?;
         return match list {
-            Some(list) => Ok(Target::Legacy { root, list }),
+            Some(list) => Ok(Target::Legacy { root, list: Box::new(list) }),
             // Whoever names a manifest of a history means the history.
             None if folder.file_name().is_some_and(|n| n.as_bytes() == FOLDER.as_bytes()) => {
                 let root = Root::open(folder.parent().unwrap_or(folder))?;

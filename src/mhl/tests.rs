@@ -101,6 +101,7 @@ impl Roll {
             creator: &self.creator,
             ignore: &self.ignore,
             started_at: self.started_at,
+            may_fail: false,
             resume: true,
         })
     }

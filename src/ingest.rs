@@ -3,6 +3,7 @@
 //! `ingest`: see the card -> plan or refuse -> write down the intent -> copy and prove -> list again -> check headers
 //! -> seal -> verdict -> metadata and proxies. Each step is idempotent: the same command again continues.
 
+mod brought;
 mod copying;
 mod describe;
 mod places;
@@ -372,7 +373,7 @@ fn offload_and_seal(
     sealing::check_headers(catalog, job, &dests)?;
     step_to(catalog, job, Step::Seal, None)?;
     progress.event(Event::Step { roll: &p.roll, step: Step::Seal.name() });
-    let unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
+    let unsealed = sealing::seal(station, catalog, job, &dests, &p.source, progress)?;
     match fault.or(unsealed) {
         Some((hold, note)) => step_to(catalog, job, Step::Offload, Some((hold, note)))?,
         None => step_to(catalog, job, Step::Describe, None)?,

@@ -20,6 +20,8 @@ mod kill;
 mod media;
 #[path = "all/mhl.rs"]
 mod mhl;
+#[path = "all/mhl_cards.rs"]
+mod mhl_cards;
 #[path = "all/oracle.rs"]
 mod oracle;
 #[allow(dead_code)]

@@ -11,7 +11,7 @@ use crate::digest::HashFormat;
 use crate::disk::list;
 use crate::finding::{Finding, FindingKind};
 use crate::job::{Hold, Step};
-use crate::mhl::{self, History};
+use crate::mhl;
 use crate::offload::{self, Destination, OffloadError, Options, Task};
 use crate::progress::{Event, Intent, Progress};
 use crate::relpath::RelPath;
@@ -75,7 +75,8 @@ pub(super) fn copy(
             format!("the station's clock jumped by {passed} s during the copy: times in the records are doubtful");
         catalog.raise_warning(job.card, &Warning { id: "clock".into(), text }, now)?;
     }
-    let again = list::list(p.source.root.path(), &station.config.litter)?;
+    let mut again = list::list(p.source.root.path(), &station.config.litter)?;
+    p.source.brought.leave_out(&mut again);
     let changes = p.source.card.listing.changes(&again);
     for relpath in &changes {
         let note = "the card's listing changed while it was copied";
@@ -110,11 +111,7 @@ fn forget_old_faults(catalog: &mut Catalog, job: &Job, source: &Source) -> Resul
 fn formats(config: &Config, asked: &[String], source: &Source) -> Vec<HashFormat> {
     let mut out = config.hash.clone();
     out.push(HashFormat::Xxh64);
-    let nested = mhl::nested_roots(&source.card.listing.folders);
-    for folder in [RelPath::root()].iter().chain(&nested) {
-        let history = source.root.sub_root(folder).ok().and_then(|root| History::read(&root).ok().flatten());
-        out.extend(history.map(|h| h.formats()).unwrap_or_default());
-    }
+    out.extend(source.brought.formats());
     out.extend(asked.iter().filter_map(|f| HashFormat::from_name(f)).filter(|f| *f != HashFormat::Blake3));
     out.sort();
     out.dedup();

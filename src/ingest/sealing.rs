@@ -1,10 +1,10 @@
 //! The end of an offload: are the recordings whole, the manifest, and our evidence beside it.
 
 use super::copying::standing_proof;
-use super::{IngestError, Job, Station};
+use super::places::Source;
+use super::{IngestError, Job, Station, brought};
 use crate::card;
 use crate::catalog::Catalog;
-use crate::clip::Listing;
 use crate::config::{self, Config};
 use crate::copy::CopyState;
 use crate::digest::hex;
@@ -48,14 +48,24 @@ pub(super) fn seal(
     catalog: &mut Catalog,
     job: &Job,
     dests: &[Destination],
-    listing: &Listing,
+    source: &Source,
     progress: &dyn Progress,
 ) -> Result<Option<(Hold, String)>, IngestError> {
     let mut fault = None;
+    let listing = &source.card.listing;
     let records: BTreeMap<RelPath, _> =
         catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
+    let read = records.iter().filter_map(|(p, r)| Some((p.clone(), r.digests.clone()?))).collect();
+    brought::compare(catalog, job, source, &read)?;
     let creator = creator(station);
     for dest in dests {
+        if let Err(e) = brought::keep_apart(source, dest) {
+            let note = format!("cannot keep the card's own history apart in \"{}\": {e}", dest.name);
+            progress.event(Event::Note(&note));
+            catalog.set_root_step(dest.id, Step::Seal.name(), Some((Hold::DestinationFailed.name(), &note)))?;
+            fault = fault.or(Some((Hold::DestinationFailed, note)));
+            continue;
+        }
         let rows = catalog.copies(dest.id)?;
         let mut entries = Vec::new();
         for row in rows.iter().filter(|r| r.state == CopyState::Proven) {
@@ -80,7 +90,7 @@ pub(super) fn seal(
             fault = fault.or(Some((hold, note)));
             continue;
         }
-        let sealed = seal_one(catalog, job, dest, entries, listing, &creator, &station.config);
+        let sealed = seal_one(catalog, job, dest, entries, source, &creator, &station.config);
         match sealed {
             Ok(()) => catalog.set_root_step(dest.id, Step::Done.name(), None)?,
             Err(e) => {
@@ -112,7 +122,7 @@ fn seal_one(
     job: &Job,
     dest: &Destination,
     mut entries: Vec<SealEntry>,
-    listing: &Listing,
+    source: &Source,
     creator: &Creator,
     config: &Config,
 ) -> Result<(), String> {
@@ -148,10 +158,12 @@ fn seal_one(
     }
     let generation = match whole || !entries.is_empty() {
         true => {
+            let is_kept = |f: &&RelPath| source.brought.is_continued(f);
+            let folders: Vec<RelPath> = source.card.listing.folders.iter().filter(is_kept).cloned().collect();
             let request = SealRequest {
                 root: &root,
                 entries: &entries,
-                folders: &listing.folders,
+                folders: &folders,
                 folder_times: &BTreeMap::new(),
                 renames: &BTreeMap::new(),
                 process: Process::Transfer,
@@ -159,6 +171,7 @@ fn seal_one(
                 creator,
                 ignore: &config.mhl.ignore,
                 started_at: job.started_at,
+                may_fail: true,
                 resume: true,
             };
             mhl::seal(&request).map_err(|e| e.to_string())?

@@ -47,7 +47,7 @@ fn assert_verdict(place: &Place, at: &str, code: i32, word: &str, lists: [&[&str
 }
 
 #[track_caller]
-fn create(reference: &Reference, place: &Place, at: &str, more: &[&str]) {
+pub fn create(reference: &Reference, place: &Place, at: &str, more: &[&str]) {
     let path = place.path(at);
     let said = reference.run("ascmhl", &[&["create", path.to_str().unwrap()], more].concat());
     assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
@@ -75,7 +75,7 @@ fn rename(place: &Place, from: &str, to: &str) {
     std::fs::rename(place.path(from), place.path(to)).unwrap();
 }
 
-fn manifests(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn manifests(folder: &Path) -> Vec<std::path::PathBuf> {
     let all = std::fs::read_dir(folder.join("ascmhl")).unwrap().map(|e| e.unwrap().path());
     let mut out: Vec<_> = all.filter(|p| p.extension().is_some_and(|e| e == "mhl")).collect();
     out.sort();

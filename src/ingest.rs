@@ -12,6 +12,7 @@ mod sealing;
 mod seeing;
 mod standing;
 
+pub(crate) use sealing::creator;
 pub use seeing::{PlanDestination, PlanReport, dry_run};
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
 

@@ -242,6 +242,9 @@ pub struct Verify {
     /// Roll names, card ids, or files and folders; without any, all copies
     #[arg(value_name = "ROLL|PATH")]
     pub what: Vec<PathBuf>,
+    /// Writes what was found as the next generation of each history
+    #[arg(long)]
+    pub seal: bool,
 }
 
 /// Proves copies again, the oldest proof first, within a budget: for cron
@@ -271,6 +274,9 @@ pub struct Patrol {
     /// Only this volume: its label, or where it is or was mounted
     #[arg(long)]
     pub volume: Option<String>,
+    /// Writes what was found as the next generation of each history
+    #[arg(long)]
+    pub seal: bool,
     /// Also writes the JSON object to a file, whole
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
@@ -614,7 +620,8 @@ mod tests {
             "daemon",
             "cards",
             "verify",
-            "verify A001 /mnt/a/A001",
+            "verify A001 /mnt/a/A001 --seal",
+            "patrol --seal",
             "patrol",
             "jobs",
             "jobs --all",

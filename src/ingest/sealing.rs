@@ -105,7 +105,8 @@ pub(super) fn seal(
     Ok(fault)
 }
 
-fn creator(station: &Station) -> Creator {
+/// What this station writes of itself into manifests.
+pub(crate) fn creator(station: &Station) -> Creator {
     let config::Mhl { author, location, comment, .. } = station.config.mhl.clone();
     Creator {
         hostname: station.hostname.clone(),

@@ -19,7 +19,7 @@ pub struct Patterns {
 
 impl Patterns {
     /// The defaults, then `lines` in their order, each once.
-    pub(crate) fn new<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn new<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut all: Vec<String> = DEFAULTS.map(String::from).to_vec();
         for line in lines {
             if !line.trim().is_empty() && !all.iter().any(|l| l == line) {

@@ -42,6 +42,10 @@ impl Packing {
     pub fn files(&self) -> usize {
         self.records.len()
     }
+
+    pub fn paths(&self) -> impl Iterator<Item = &RelPath> {
+        self.records.keys().chain(&self.folders)
+    }
 }
 
 /// Checks a folder against a packing list, its own histories left aside.

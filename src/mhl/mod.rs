@@ -47,6 +47,20 @@ pub fn is_chain(relpath: &crate::relpath::RelPath) -> bool {
     relpath.name() == b"ascmhl_chain.xml" && relpath.parent().name() == FOLDER.as_bytes()
 }
 
+/// The manifests that a chain names; for tests of its reader.
+#[doc(hidden)]
+pub fn chain_names(bytes: &[u8]) -> Result<Vec<crate::relpath::RelPath>, String> {
+    Ok(chain::read(bytes)?.into_iter().map(|l| l.name).collect())
+}
+
+/// A chain of one manifest; for tests of histories.
+#[doc(hidden)]
+pub fn chain_of(name: &str, manifest: &[u8]) -> Vec<u8> {
+    let digest = crate::hash::digest_of(crate::digest::HashFormat::C4, manifest);
+    let name = crate::relpath::RelPath::new(name).unwrap_or_default();
+    chain::render(&[chain::Link { number: 1, name, digest }])
+}
+
 /// A digest to compare with, the quickest to compute first.
 pub fn quickest(record: &Record) -> Option<&crate::digest::Digest> {
     use crate::digest::HashFormat::*;

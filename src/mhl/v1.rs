@@ -76,6 +76,15 @@ fn made(info: &Element) -> Made {
 }
 
 impl Legacy {
+    /// `None` for a manifest of ASC MHL.
+    pub fn read(bytes: &[u8]) -> Result<Option<Legacy>, String> {
+        read(bytes)
+    }
+
+    pub fn paths(&self) -> impl Iterator<Item = &RelPath> {
+        self.files.keys()
+    }
+
     pub fn files(&self) -> usize {
         self.files.len()
     }

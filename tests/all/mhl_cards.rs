@@ -160,3 +160,59 @@ fn a_cards_legacy_list_is_compared_in_the_same_read() {
     accept_all(&place, &said);
     assert_safe(place.status());
 }
+
+#[test]
+fn a_verification_that_is_sealed_is_the_next_generation_of_each_copy() {
+    let Some(reference) = Reference::find() else { return };
+    let place = Place::new().with_card();
+    std::fs::create_dir(place.path("card/A001/EMPTY")).unwrap();
+    assert_safe(place.offload(&["--no-media"]));
+    let said = place.run(&["verify", "A001", "--seal", "--json"]).expect(0).json();
+    assert_eq!(said["sealed"].as_array().unwrap().len(), 2, "{said}");
+    for copy in ["a/A001", "b/A001"] {
+        let all = manifests(&place.path(copy));
+        let text = std::fs::read_to_string(&all[1]).unwrap();
+        assert_eq!((all.len(), text.matches("action=\"verified\"").count()), (2, 3), "{text}");
+        assert!(text.contains("<process>in-place</process>") && text.contains("roothash"), "{text}");
+        let faults = reference.faults(&place.path(copy));
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+    assert_safe(place.status());
+    flip(&place.path("a/A001/NOTES.TXT"), 3);
+    let said = place.run(&["patrol", "--due", "0s", "--seal", "--json"]).expect(11).json();
+    assert_eq!(said["sealed"].as_array().unwrap().len(), 2, "{said}");
+    let text = std::fs::read_to_string(&manifests(&place.path("a/A001"))[2]).unwrap();
+    assert_eq!(
+        (text.matches("action=\"failed\"").count(), text.matches("action=\"verified\"").count()),
+        (1, 2),
+        "{text}"
+    );
+    assert_eq!(reference.verify(&place.path("a/A001")).code, 11);
+    let faults = reference.faults(&place.path("b/A001"));
+    assert!(faults.is_empty(), "{faults:?}");
+    // A part of a roll makes no claim for the whole.
+    let said = place.run(&["verify", "b/A001/CLIPS", "--seal", "--json"]).expect(0).json();
+    assert_eq!(said["sealed"].as_array().unwrap().len(), 1, "{said}");
+    let text = std::fs::read_to_string(&manifests(&place.path("b/A001"))[3]).unwrap();
+    assert!(!text.contains("NOTES.TXT") && !text.contains("roothash"), "{text}");
+    assert_eq!(reference.verify(&place.path("b/A001")).code, 0);
+    // Again, by the catalog: the generations are known to it.
+    place.run(&["verify", "b/A001", "--json"]).expect(0);
+}
+
+#[test]
+fn a_history_without_a_catalog_is_continued_by_a_sealed_verification_too() {
+    let Some(reference) = Reference::find() else { return };
+    let place = Place::new();
+    place.file("x/CLIPS/a.mov", 2_000_000, 1);
+    place.file("x/b.txt", 20, 2);
+    create(&reference, &place, "x", &["-h", "c4"]);
+    let said = place.run(&["verify", "x", "--seal", "--json"]).expect(0).json();
+    assert_eq!(said["sealed"][0]["generation"], 2, "{said}");
+    let faults = reference.faults(&place.path("x"));
+    assert!(faults.is_empty(), "{faults:?}");
+    flip(&place.path("x/CLIPS/a.mov"), 1_000_000);
+    place.run(&["verify", "x", "--seal", "--json"]).expect(11);
+    let text = std::fs::read_to_string(&manifests(&place.path("x"))[2]).unwrap();
+    assert_eq!(text.matches("<c4 action=\"failed\"").count(), 1, "{text}");
+}

@@ -132,15 +132,24 @@ impl Roll {
 }
 
 #[test]
-fn a_first_seal_writes_the_standards_example_without_folder_times() {
-    let roll = Roll::demo();
+fn a_first_seal_writes_the_standards_example_byte_for_byte() {
+    let mut roll = Roll::demo();
+    let time = at("2026-01-02T03:00:00Z").as_nanosecond() as i64;
+    roll.folder_times = ["Clips", "Empty"].map(|f| (rel(f), time)).into();
     let g = roll.seal().unwrap();
     assert_eq!((g.number, g.manifest.to_string().as_str()), (1, "ascmhl/0001_demo_2026-01-02_030405Z.mhl"));
-    let at = " lastmodificationdate=\"2026-01-02T03:00:00Z\"";
+    assert_eq!(roll.text(&g), include_str!("testdata/demo.mhl"));
+    assert_eq!(
+        g.c4.text(),
+        "c43T3RtB8G78PqpZvL8zyFtKvtCcwXiERNsqRvA2XDexfahzoDiAgQLhKQ8Wh3PkDaPMPZSEuB8KuKqyZfjoK6Zqsb"
+    );
+    // Without folder times: the same, but for those.
+    let bare = Roll::demo();
     let lines = include_str!("testdata/demo.mhl").lines();
+    let stamp = " lastmodificationdate=\"2026-01-02T03:00:00Z\"";
     let golden: Vec<String> =
-        lines.map(|l| if l.contains("size=") { l.to_owned() } else { l.replace(at, "") }).collect();
-    assert_eq!(roll.text(&g), golden.join("\n") + "\n");
+        lines.map(|l| if l.contains("size=") { l.to_owned() } else { l.replace(stamp, "") }).collect();
+    assert_eq!(bare.text(&bare.seal().unwrap()), golden.join("\n") + "\n");
     assert_eq!(
         std::fs::read_to_string(roll.path("ascmhl/ascmhl_chain.xml")).unwrap(),
         format!(

@@ -209,13 +209,17 @@ fn compare(level: &mut Level, out: &mut TreeReport, wanted: &mut Vec<Wanted>, lo
         wanted.push(Wanted { path: full(found), wants, size_bytes: record.size_bytes.unwrap_or(0) });
     }
     let specials: BTreeSet<&RelPath> = level.specials.iter().map(|s| &s.path).collect();
+    let may_be_renamed = strangers.iter().any(|f| !f.hidden);
     for (path, record) in gone {
         if specials.contains(path) {
             out.altered.push(full(path));
             out.notes.push(format!("\"{}\" is no longer a regular file", full(path)));
         } else {
             out.missing.push(full(path));
-            lost.insert(full(path), record.clone());
+            // Only beside a new file can it be told that one is the other.
+            if may_be_renamed {
+                lost.insert(full(path), record.clone());
+            }
         }
     }
     let renamed: BTreeSet<&RelPath> = pairs.values().copied().collect();

@@ -22,6 +22,8 @@ mod media;
 mod mhl;
 #[path = "all/mhl_cards.rs"]
 mod mhl_cards;
+#[path = "all/mhl_hostile.rs"]
+mod mhl_hostile;
 #[path = "all/oracle.rs"]
 mod oracle;
 #[allow(dead_code)]

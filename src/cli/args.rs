@@ -387,7 +387,7 @@ Example:
 pub struct MhlFlatten {
     /// A folder with a history
     pub path: PathBuf,
-    /// Where to write it, a file that is not there yet or a folder; else the folder one stands in
+    /// Where to write it, a file that is not there yet, a folder, or - for stdout; else the folder one stands in
     #[arg(long, short = 'o', alias = "output", value_name = "FILE")]
     pub packing_list: Option<PathBuf>,
 }
@@ -407,8 +407,8 @@ Examples:
 pub struct MhlExport {
     /// A folder with a history
     pub path: PathBuf,
-    /// Where to write it, a file that is not there yet or a folder; else PATH itself. Above PATH, the paths in the list
-    /// begin there
+    /// Where to write it, a file that is not there yet, a folder, or - for stdout; else PATH itself. Above PATH, the
+    /// paths in the list begin there
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Of this list instead of the history

@@ -320,20 +320,28 @@ fn export(door: &Door, a: &MhlExport) -> anyhow::Result<Exit> {
     let above = if above.as_os_str().is_empty() { PathBuf::from(".") } else { above };
     let above = above.canonicalize().with_context(|| format!("cannot open \"{}\"", above.display()))?;
     // Elsewhere the paths are those of the folder: that is where such a list is carried to.
-    let prefix = RelPath::below(&above, root.path()).unwrap_or_default();
+    let is_stdout = output == Path::new("-");
+    let prefix = RelPath::below(&above, root.path()).filter(|_| !is_stdout).unwrap_or_default();
     let list = a.packing_list.as_deref().map(packing).transpose()?;
     let device = Device::of(door, &root)?;
     let progress = door.progress()?;
     let creator = creator(door, None);
     let listed = mhl::export_v1(&root, list.as_ref(), &prefix, &creator, at, device.reading(), &progress)?;
     progress.finish();
-    let Some(listed) = listed else { return Err(Failure::new("stopped; nothing was written").into()) };
+    let Some(mut listed) = listed else { return Err(Failure::new("stopped; nothing was written").into()) };
+    if above == root.path() && root.path().join(mhl::FOLDER).is_dir() && !is_stdout {
+        listed.notes.push("to the folder's ASC MHL history this list is a new file".into());
+    }
     let name = format!("{}_{}.mhl", base_name(&root), at.strftime("%Y-%m-%d_%H%M%S"));
     write(door, &listed, &output, &name, "mhl")
 }
 
 /// Writes a list to a new file, `name` when `output` is a folder, and says where.
 fn write(door: &Door, list: &Listed, output: &Path, name: &str, key: &str) -> anyhow::Result<Exit> {
+    if output == Path::new("-") {
+        door.out.document(&String::from_utf8_lossy(&list.bytes));
+        return Ok(Exit::of_code(list.exit_code()));
+    }
     let path = if output.is_dir() { output.join(name) } else { output.to_path_buf() };
     let (root, name) = place(&path)?;
     if root.path().components().any(|c| c.as_os_str() == mhl::FOLDER) {

@@ -164,7 +164,10 @@ impl Brought {
             for (path, wants) in &list.files {
                 check.file(&name.parent().join_rel(path), wants, &places);
             }
-            out.push(check);
+            // A list that went astray speaks of none of these files.
+            if check.missing.len() < check.listed {
+                out.push(check);
+            }
         }
         out
     }

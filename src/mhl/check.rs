@@ -3,7 +3,7 @@
 use super::history::{HistoryFault, Record};
 use super::reading::{Ask, Got, Reading, read_all};
 use super::records::nfc_pairs;
-use super::survey::{Level, Survey, survey};
+use super::survey::{Level, Survey, is_below, survey};
 use crate::digest::{Digest, HashFormat};
 use crate::disk::Root;
 use crate::progress::Progress;
@@ -159,7 +159,7 @@ pub fn verify(root: &Root, reading: Reading<'_>, progress: &dyn Progress) -> Tre
     let mut wanted = Vec::new();
     let mut lost: BTreeMap<RelPath, Record> = BTreeMap::new();
     for level in &mut survey.levels {
-        compare(level, &mut out, &mut wanted, &mut lost);
+        compare(level, &survey.unreadable, &mut out, &mut wanted, &mut lost);
     }
     check(root, reading, wanted, &mut out, progress);
     let new = std::mem::take(&mut out.new);
@@ -170,7 +170,13 @@ pub fn verify(root: &Root, reading: Reading<'_>, progress: &dyn Progress) -> Tre
 }
 
 /// Names alone: what is there, what is not, and what is to be read.
-fn compare(level: &mut Level, out: &mut TreeReport, wanted: &mut Vec<Wanted>, lost: &mut BTreeMap<RelPath, Record>) {
+fn compare(
+    level: &mut Level,
+    unreadable: &[(RelPath, String)],
+    out: &mut TreeReport,
+    wanted: &mut Vec<Wanted>,
+    lost: &mut BTreeMap<RelPath, Record>,
+) {
     let full = |path: &RelPath| level.base.join_rel(path);
     let Some(history) = &level.history else {
         out.unjudged += level.files.len() as u64;
@@ -185,7 +191,7 @@ fn compare(level: &mut Level, out: &mut TreeReport, wanted: &mut Vec<Wanted>, lo
         }
         match on_disk.next_if(|f| f.path == *path) {
             Some(found) => there.push((&found.path, record)),
-            None if level.patterns.ignores(path, false) => {}
+            None if level.patterns.ignores(path, false) || is_below(&full(path), unreadable) => {}
             None => gone.push((path, record)),
         }
     }
@@ -228,6 +234,7 @@ fn compare(level: &mut Level, out: &mut TreeReport, wanted: &mut Vec<Wanted>, lo
     let folders: BTreeSet<&RelPath> = level.folders.iter().map(|f| &f.path).collect();
     let gone: Vec<&RelPath> =
         history.folders.iter().filter(|f| !folders.contains(f) && !level.patterns.ignores(f, true)).collect();
+    let gone: Vec<&RelPath> = gone.into_iter().filter(|f| !is_below(&full(f), unreadable)).collect();
     let pairs = nfc_pairs(gone.iter().copied(), folders.iter().copied().filter(|f| !history.folders.contains(f)));
     out.missing_dirs.extend(gone.into_iter().filter(|f| !pairs.contains_key(f)).map(full));
     out.specials.extend(level.specials.iter().map(|s| full(&s.path)));

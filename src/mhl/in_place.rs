@@ -7,7 +7,7 @@ use super::lists::Packing;
 use super::reading::{Ask, Got, Reading, read_all};
 use super::records::nfc_pairs;
 use super::seal::{MhlError, SealRequest, seal};
-use super::survey::{Level, Survey, survey};
+use super::survey::{Level, Survey, is_below, survey};
 use super::v1::Legacy;
 use super::{Creator, FOLDER, Process, rename};
 use crate::digest::HashFormat;
@@ -86,7 +86,7 @@ pub fn seal_in_place(request: &InPlace<'_>, progress: &dyn Progress) -> Result<O
     let mut work = Work::new(request, &tree);
     let mut wanted = Vec::new();
     for level in &tree.levels {
-        work.plan(level, &mut wanted);
+        work.plan(level, &tree.unreadable, &mut wanted);
     }
     let mut stopped = false;
     let mut taken: Vec<Option<Taken>> = Vec::new();
@@ -168,13 +168,16 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn plan(&mut self, level: &Level, wanted: &mut Vec<Wanted>) {
+    fn plan(&mut self, level: &Level, unreadable: &[(RelPath, String)], wanted: &mut Vec<Wanted>) {
         let full = |path: &RelPath| level.base.join_rel(path);
+        let is_blind = |path: &RelPath| is_below(&full(path), unreadable);
         let none = BTreeMap::new();
         let records = level.history.as_ref().map_or(&none, |h| &h.records);
         let there: BTreeSet<&RelPath> = level.files.iter().map(|f| &f.path).collect();
-        let gone: Vec<&RelPath> =
-            records.keys().filter(|p| !there.contains(p) && !level.patterns.ignores(p, false)).collect();
+        let gone: Vec<&RelPath> = records
+            .keys()
+            .filter(|p| !there.contains(p) && !level.patterns.ignores(p, false) && !is_blind(p))
+            .collect();
         let fresh = there.iter().copied().filter(|p| !records.contains_key(p));
         let forms: BTreeMap<&RelPath, &RelPath> =
             nfc_pairs(gone.iter().copied(), fresh).into_iter().map(|(old, new)| (new, old)).collect();
@@ -209,8 +212,11 @@ impl<'a> Work<'a> {
         }
         let folders: BTreeSet<&RelPath> = level.folders.iter().map(|f| &f.path).collect();
         let listed = level.history.iter().flat_map(|h| &h.folders);
-        let mut lost: BTreeSet<RelPath> =
-            listed.clone().filter(|f| !folders.contains(f) && !level.patterns.ignores(f, true)).cloned().collect();
+        let mut lost: BTreeSet<RelPath> = listed
+            .clone()
+            .filter(|f| !folders.contains(f) && !level.patterns.ignores(f, true) && !is_blind(f))
+            .cloned()
+            .collect();
         let recorded: BTreeSet<&RelPath> = listed.collect();
         let forms = nfc_pairs(lost.iter(), folders.iter().copied().filter(|f| !recorded.contains(f)));
         let forms: Vec<(RelPath, RelPath)> = forms.into_iter().map(|(old, new)| (old.clone(), new.clone())).collect();
@@ -341,6 +347,10 @@ impl<'a> Work<'a> {
             let said = format!("{} files were checked against {}", self.listed, names.join(", "));
             let comment = creator.comment.iter().cloned().chain([said]).collect::<Vec<_>>();
             creator.comment = Some(comment.join("; "));
+        }
+        let odd = self.entries.iter().filter(|e| e.relpath().as_bytes().contains(&b'\\')).count();
+        if odd > 0 {
+            self.out.notes.push(format!("{odd} names with a backslash: on Windows they lead into folders"));
         }
         let whole = self.out.unreadable.is_empty() && self.entries.len() as u64 == self.out.files;
         let generation = seal(&SealRequest {

@@ -7,7 +7,7 @@ use super::ignore::Patterns;
 use super::manifest::{self, Made};
 use super::reading::{Ask, Got, Reading, read_all};
 use super::records::{Fold, nfc_pairs};
-use super::survey::{Survey, files_below, survey};
+use super::survey::{Survey, files_below, is_below, survey};
 use super::v1::{self, Line};
 use super::write::{FileRow, HashRow, Manifest, Row};
 use super::{Creator, MhlError, Process};
@@ -52,12 +52,12 @@ impl Packing {
 pub fn verify_packing(root: &Root, list: &Packing, reading: Reading<'_>, progress: &dyn Progress) -> TreeReport {
     let mut out = TreeReport { history: "ok", complete: true, notes: list.notes.clone(), ..TreeReport::default() };
     let walk = files_below(root, &list.ignore);
-    for (path, why) in walk.unreadable {
+    for (path, why) in &walk.unreadable {
         out.faults.push(format!("cannot read \"{path}\": {why}"));
-        out.unreadable.push(path);
+        out.unreadable.push(path.clone());
     }
     let there: BTreeSet<&RelPath> = walk.files.iter().collect();
-    let judged = |p: &&RelPath| !list.ignore.ignores(p, false);
+    let judged = |p: &&RelPath| !list.ignore.ignores(p, false) && !is_below(p, &walk.unreadable);
     let gone: Vec<&RelPath> = list.records.keys().filter(|p| !there.contains(p)).filter(judged).collect();
     let pairs = nfc_pairs(gone.iter().copied(), there.iter().copied().filter(|p| !list.records.contains_key(p)));
     let specials: BTreeSet<&RelPath> = walk.specials.iter().collect();
@@ -74,14 +74,15 @@ pub fn verify_packing(root: &Root, list: &Packing, reading: Reading<'_>, progres
                 let size_bytes = record.size_bytes.unwrap_or(0);
                 wanted.push(Wanted { path: found.clone(), wants: wants(record), size_bytes });
             }
-            None if list.ignore.ignores(path, false) => {}
+            None if !judged(&path) => {}
             None if specials.contains(path) => out.altered.push(path.clone()),
             None => out.missing.push(path.clone()),
         }
     }
     out.new = walk.files.iter().filter(|p| !known.contains(p)).cloned().collect();
     let folders: BTreeSet<&RelPath> = walk.folders.iter().collect();
-    let lost = list.folders.iter().filter(|f| !folders.contains(f) && !list.ignore.ignores(f, true));
+    let judged = |f: &&RelPath| !list.ignore.ignores(f, true) && !is_below(f, &walk.unreadable);
+    let lost = list.folders.iter().filter(|f| !folders.contains(f)).filter(judged);
     out.missing_dirs = lost.cloned().collect();
     out.specials = walk.specials.clone();
     check(root, reading, wanted, &mut out, progress);

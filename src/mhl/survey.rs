@@ -92,6 +92,11 @@ pub(crate) fn survey(root: &Root, add: &[String], grow: bool) -> Survey {
     out
 }
 
+/// What lies below a folder that cannot be read is neither there nor missing.
+pub(crate) fn is_below(path: &RelPath, unreadable: &[(RelPath, String)]) -> bool {
+    unreadable.iter().any(|(folder, _)| path.strip_prefix(folder).is_some())
+}
+
 /// All files of a tree, histories or not, but for what the patterns ignore.
 #[derive(Default)]
 pub(crate) struct Files {

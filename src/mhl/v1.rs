@@ -9,7 +9,7 @@ use super::ignore::Patterns;
 use super::manifest::{LONGEST_PATH_BYTES, Made};
 use super::reading::Reading;
 use super::records::{Notes, nfc_pairs};
-use super::survey::files_below;
+use super::survey::{files_below, is_below};
 use super::target::LegacyFile;
 use super::write::{Xml, time};
 use crate::digest::{Digest, HashFormat, unhex};
@@ -167,11 +167,11 @@ pub fn verify_legacy(root: &Root, lists: Vec<LegacyFile>, reading: Reading<'_>, 
     }
     let patterns = Patterns::new([]);
     let walk = files_below(root, &patterns);
-    for (path, why) in walk.unreadable {
+    for (path, why) in &walk.unreadable {
         out.faults.push(format!("cannot read \"{path}\": {why}"));
-        out.unreadable.push(path);
+        out.unreadable.push(path.clone());
     }
-    out.specials = walk.specials;
+    out.specials = walk.specials.clone();
     let there: BTreeSet<&RelPath> = walk.files.iter().collect();
     let mut wanted: BTreeMap<RelPath, Vec<Want>> = BTreeMap::new();
     for (name, list) in &good {
@@ -191,6 +191,7 @@ pub fn verify_legacy(root: &Root, lists: Vec<LegacyFile>, reading: Reading<'_>, 
             let Some(found) = found else {
                 match out.specials.contains(path) {
                     true => out.altered.push(path.clone()),
+                    false if is_below(path, &walk.unreadable) => {}
                     false => out.missing.push(path.clone()),
                 }
                 continue;

@@ -145,6 +145,11 @@ fn a_cards_legacy_list_is_compared_in_the_same_read() {
     let said = assert_safe(place.offload(&["--no-media"]));
     assert!(texts(&said, "reasons").contains("legacy MHL \\\"A001.mhl\\\" in the one read: 2 of 2"), "{said}");
 
+    // A list of files that were never here says nothing of this card.
+    let place = Place::new().with_card();
+    std::fs::write(place.path("card/A001/stray.mhl"), list(&entry("OTHER/X.MOV", 1, "<null/>"))).unwrap();
+    assert_safe(place.offload(&["--no-media"]));
+
     let place = Place::new().with_card();
     let wrong = list(&(entry("NOTES.TXT", 12, "<xxhash>0000000001</xxhash>") + &entry("GONE.TXT", 1, "<null/>")));
     std::fs::write(place.path("card/A001/A001.mhl"), wrong).unwrap();

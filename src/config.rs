@@ -167,7 +167,7 @@ pub struct Offload {
 }
 
 /// What each manifest says of who made it and where.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mhl {
     pub author: Option<String>,
     pub location: Option<String>,
@@ -260,6 +260,17 @@ pub const LITTER: [&str; 7] = [
     "System Volume Information",
     "$RECYCLE.BIN",
 ];
+
+/// Names that a manifest leaves out besides the three that every tool does: what an operating system may put on a copy
+/// later is no new file.
+pub const CARD_JUNK: [&str; 6] =
+    [".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "System Volume Information", "$RECYCLE.BIN"];
+
+impl Default for Mhl {
+    fn default() -> Self {
+        Mhl { author: None, location: None, comment: None, ignore: CARD_JUNK.map(String::from).to_vec() }
+    }
+}
 
 impl Default for Config {
     fn default() -> Self {

@@ -5,7 +5,8 @@ use std::fmt;
 /// Size of a block of [`BlockDigests`] in bytes; the unit in which damage is named.
 pub const BLOCK_BYTES: u64 = 1 << 20;
 
-/// The hash formats of ASC MHL v2.0 (its XSD), plus BLAKE3, which lives only in the catalog.
+/// The hash formats of ASC MHL v2.0 (its XSD), plus BLAKE3, which lives only in the catalog, and XXH32, which only
+/// legacy MHL knows and nothing of ours writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HashFormat {
     C4,
@@ -15,6 +16,7 @@ pub enum HashFormat {
     Xxh3,
     Xxh64,
     Blake3,
+    Xxh32,
 }
 
 impl HashFormat {
@@ -31,11 +33,12 @@ impl HashFormat {
             Self::Xxh3 => "xxh3",
             Self::Xxh64 => "xxh64",
             Self::Blake3 => "blake3",
+            Self::Xxh32 => "xxh32",
         }
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::MHL.into_iter().chain([Self::Blake3]).find(|f| f.name() == name)
+        Self::MHL.into_iter().chain([Self::Blake3, Self::Xxh32]).find(|f| f.name() == name)
     }
 
     /// Length of the raw digest in bytes.
@@ -46,6 +49,7 @@ impl HashFormat {
             Self::Sha1 => 20,
             Self::Xxh3 | Self::Xxh64 => 8,
             Self::Blake3 => 32,
+            Self::Xxh32 => 4,
         }
     }
 }

@@ -118,6 +118,8 @@ pub struct Evidence {
     /// Open findings of this card and its copies.
     pub findings: Vec<Finding>,
     pub skipped: Vec<RelPath>,
+    /// What came of comparing the read of the card with the histories and lists that it carries, a sentence each.
+    pub source_checks: Vec<String>,
     /// Flags recorded with the newest offload, added to those of the config.
     pub relaxed: Relaxed,
     /// The catalog passed its quick check.

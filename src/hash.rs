@@ -8,7 +8,7 @@ use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat};
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use md5::Digest as _;
 use rayon::prelude::*;
-use xxhash_rust::{xxh3::Xxh3, xxh64::Xxh64};
+use xxhash_rust::{xxh3::Xxh3, xxh32::Xxh32, xxh64::Xxh64};
 
 /// Hashes one file fed in order. Every part but the last must be a multiple of [`BLOCK_BYTES`].
 pub struct Hasher {
@@ -26,6 +26,7 @@ enum Other {
     /// XXH3 in 64 and 128 bits are two ends of one state.
     Xxh3(Box<Xxh3>, HashFormat),
     Xxh64(Xxh64),
+    Xxh32(Xxh32),
 }
 
 impl Other {
@@ -36,6 +37,7 @@ impl Other {
             HashFormat::Sha1 => Self::Sha1(sha1::Sha1::new()),
             HashFormat::Xxh3 | HashFormat::Xxh128 => Self::Xxh3(Box::default(), format),
             HashFormat::Xxh64 => Self::Xxh64(Xxh64::new(0)),
+            HashFormat::Xxh32 => Self::Xxh32(Xxh32::new(0)),
             HashFormat::Blake3 => return None,
         })
     }
@@ -47,6 +49,7 @@ impl Other {
             Self::Sha1(h) => h.update(data),
             Self::Xxh3(h, _) => h.update(data),
             Self::Xxh64(h) => h.update(data),
+            Self::Xxh32(h) => h.update(data),
         }
     }
 
@@ -58,6 +61,7 @@ impl Other {
             Self::Xxh3(h, HashFormat::Xxh128) => (HashFormat::Xxh128, h.digest128().to_be_bytes().to_vec()),
             Self::Xxh3(h, _) => (HashFormat::Xxh3, h.digest().to_be_bytes().to_vec()),
             Self::Xxh64(h) => (HashFormat::Xxh64, h.digest().to_be_bytes().to_vec()),
+            Self::Xxh32(h) => (HashFormat::Xxh32, h.digest().to_be_bytes().to_vec()),
         };
         Digest::new(format, bytes).expect("each format has the length of its hasher")
     }
@@ -112,6 +116,22 @@ impl Hasher {
         };
         (Digests { blake3, mhl: self.others.into_iter().map(Other::finish).collect() }, blocks)
     }
+}
+
+/// The digest of what lies in memory whole.
+pub fn digest_of(format: HashFormat, bytes: &[u8]) -> Digest {
+    use xxhash_rust::{xxh3, xxh32, xxh64};
+    let raw: Vec<u8> = match format {
+        HashFormat::C4 => sha2::Sha512::digest(bytes).to_vec(),
+        HashFormat::Md5 => md5::Md5::digest(bytes).to_vec(),
+        HashFormat::Sha1 => sha1::Sha1::digest(bytes).to_vec(),
+        HashFormat::Xxh128 => xxh3::xxh3_128(bytes).to_be_bytes().to_vec(),
+        HashFormat::Xxh3 => xxh3::xxh3_64(bytes).to_be_bytes().to_vec(),
+        HashFormat::Xxh64 => xxh64::xxh64(bytes, 0).to_be_bytes().to_vec(),
+        HashFormat::Xxh32 => xxh32::xxh32(bytes, 0).to_be_bytes().to_vec(),
+        HashFormat::Blake3 => blake3::hash(bytes).as_bytes().to_vec(),
+    };
+    Digest::new(format, raw).expect("each hasher gives the length of its format")
 }
 
 /// The value of one block of a file of several: `offset` is a multiple of [`BLOCK_BYTES`], `block` not empty.

@@ -3,6 +3,7 @@
 //! `ingest`: see the card -> plan or refuse -> write down the intent -> copy and prove -> list again -> check headers
 //! -> seal -> verdict -> metadata and proxies. Each step is idempotent: the same command again continues.
 
+mod brought;
 mod copying;
 mod describe;
 mod places;
@@ -11,6 +12,7 @@ mod sealing;
 mod seeing;
 mod standing;
 
+pub(crate) use sealing::creator;
 pub use seeing::{PlanDestination, PlanReport, dry_run};
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
 
@@ -276,7 +278,7 @@ pub(crate) fn device_lock_name(facts: &facts::Facts) -> String {
 }
 
 /// How many files are read at once from the device: many where no head must move.
-pub(crate) fn lanes(config: &Config, facts: &facts::Facts) -> usize {
+pub fn lanes(config: &Config, facts: &facts::Facts) -> usize {
     match kind(config, facts) {
         facts::DeviceKind::Flash => config.verify.flash_lanes.max(1) as usize,
         _ => 1,
@@ -388,7 +390,7 @@ fn offload_and_seal(
     sealing::check_headers(catalog, job, &dests)?;
     step_to(catalog, job, Step::Seal, None)?;
     progress.event(Event::Step { roll: &p.roll, step: Step::Seal.name() });
-    let mut unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
+    let mut unsealed = sealing::seal(station, catalog, job, &dests, &p.source, progress)?;
     if !copied.behind.is_empty() {
         step_to(catalog, job, Step::Offload, None)?;
         let unfilled = copy.fill(catalog, &copied.behind, progress)?;
@@ -398,7 +400,7 @@ fn offload_and_seal(
             copied.hold = copied.hold.or(copy.copy_card(catalog, progress)?.hold);
         }
         step_to(catalog, job, Step::Seal, None)?;
-        unsealed = sealing::seal(station, catalog, job, &dests, &p.source.card.listing, progress)?;
+        unsealed = sealing::seal(station, catalog, job, &dests, &p.source, progress)?;
     }
     match copied.hold.or(unsealed) {
         Some((hold, note)) => step_to(catalog, job, Step::Offload, Some((hold, note)))?,

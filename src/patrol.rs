@@ -11,8 +11,10 @@ mod report;
 mod results;
 mod run;
 mod scope;
+mod seal;
 
 pub use report::{Absent, CheckReport};
+pub use seal::Sealed;
 
 use crate::catalog::{Catalog, CatalogError, CopyRootRow, DueFilter, DueRow, VolumeSeen};
 use crate::clip::{CardId, CopyRootId};
@@ -117,6 +119,7 @@ pub fn verify(
     let (mounted, volumes) = (Mounted::now()?, Volumes::of(catalog)?);
     let scope = scope::scope(catalog, &volumes, &mounted, what)?;
     let mut pass = Pass::new(station, progress);
+    pass.is_to_seal = station.config.verify.seal;
     let mut shelf = Shelf::default();
     for (copy, parts) in &scope.copies {
         let rows = catalog.copies(copy.id)?;
@@ -151,6 +154,7 @@ pub fn verify(
         by_history(&mut pass, &mut shelf, base, parts)?;
     }
     pass.run(catalog, &volumes, Limits::default())?;
+    pass.seal(catalog)?;
     pass.log(catalog, "verify")?;
     let mut report = CheckReport { by_name: true, ..pass.report };
     if !scope.copies.is_empty() {
@@ -218,6 +222,7 @@ pub fn patrol(
     let due = asked.due(catalog, before(begun.1, request.due.or(settings.every).unwrap_or(DUE)), usize::MAX)?;
     let copies: HashMap<CopyRootId, CopyRootRow> = catalog.all_copy_roots()?.into_iter().map(|r| (r.id, r)).collect();
     let mut pass = Pass::new(station, progress);
+    pass.is_to_seal = station.config.verify.seal;
     let mut shelf = Shelf::default();
     let mut seen: HashMap<CopyRootId, Option<usize>> = HashMap::new();
     for row in due {
@@ -244,6 +249,7 @@ pub fn patrol(
     }
     let deadline = request.budget.or(settings.budget).map(|budget| begun.0 + budget);
     pass.run(catalog, &volumes, Limits { deadline, rate: request.rate.or(settings.rate) })?;
+    pass.seal(catalog)?;
     pass.log(catalog, "patrol")?;
     let mut report = pass.report;
     report.oldest_proof = catalog.oldest_proof()?;

@@ -439,6 +439,7 @@ fn notes(e: &Evidence, used: &[&CopyRootEvidence]) -> Vec<String> {
             ));
         }
     }
+    out.extend(e.source_checks.iter().cloned());
     for w in &e.warnings {
         if let Some(note) = w.accepted.as_ref().filter(|n| !n.trim().is_empty()) {
             out.push(format!("accepted warning {}: {} (note: {note})", w.warning.id, w.warning.text));

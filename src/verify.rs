@@ -2,8 +2,10 @@
 //! their only maker: what was not read here cannot be called proven, and cannot be sealed.
 
 mod group;
+mod in_place;
 
 pub use group::{Member, prove_group};
+pub use in_place::{SMALL_BYTES, Taken, take_all};
 
 use crate::copy::{FileRecord, ReadBack};
 use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};

@@ -20,6 +20,12 @@ mod floors;
 mod kill;
 #[path = "all/media.rs"]
 mod media;
+#[path = "all/mhl.rs"]
+mod mhl;
+#[path = "all/mhl_cards.rs"]
+mod mhl_cards;
+#[path = "all/mhl_hostile.rs"]
+mod mhl_hostile;
 #[path = "all/oracle.rs"]
 mod oracle;
 #[allow(dead_code)]

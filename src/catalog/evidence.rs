@@ -3,7 +3,7 @@
 use super::error::CatalogError;
 use super::record::{copy_row, files};
 use super::rowsum::COPY;
-use super::{Catalog, cards, findings, jobs, parsed, places, presence, warnings};
+use super::{Catalog, cards, findings, jobs, parsed, places, presence, source, warnings};
 use crate::clip::{CardId, CopyRootId};
 use crate::copy::{CopyState, ReadBack};
 use crate::evidence::{CardEvidence, CopyEvidence, CopyRootEvidence, Evidence, FileEvidence};
@@ -99,6 +99,7 @@ impl Catalog {
                 warnings,
                 findings: findings::open(c, card)?,
                 skipped,
+                source_checks: source::of(c, card)?,
                 relaxed: row.relaxed,
                 catalog_sound: sound,
                 hold: job.as_ref().and_then(|j| j.hold.map(|h| j.hold_note.clone().unwrap_or_else(|| h.text().into()))),

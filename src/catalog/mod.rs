@@ -20,6 +20,7 @@ mod rowsum;
 mod schema;
 mod search;
 mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 mod warnings;

@@ -182,7 +182,8 @@ fn read(c: &Connection, card: CardId, record: &FileRecord, now: Timestamp) -> Re
     let equal = first.blake3 == record.digests.blake3 && first.mhl.iter().all(shared);
     if equal && record.digests.mhl.iter().any(|d| first.get(d.format).is_none()) {
         let mut both = record.clone();
-        both.digests.mhl = HashFormat::MHL.iter().filter_map(|f| record.digests.get(*f).or(first.get(*f))).collect();
+        let all = HashFormat::MHL.into_iter().chain([HashFormat::Xxh32]);
+        both.digests.mhl = all.filter_map(|f| record.digests.get(f).or(first.get(f))).collect();
         return store_read(c, card, &both, (known.equal_reads + 1).min(2), known.unstable, now);
     }
     reread(c, card, &record.file, equal, now)

@@ -16,8 +16,9 @@ Exit codes:
   11  mismatch: bytes differ from what was proven
   12  unreadable
   20  card not safe, job on hold, coverage not held or a volume overdue
+  21  only new files (mhl verify)
   30  no MHL history, or a damaged one
-When several apply, the first of 11, 12, 10, 30, 20, 1.
+When several apply, the first of 11, 12, 10, 30, 20, 21, 1.
 `goodgate VERB --help` says which of them a verb uses.
 
 Data goes to stdout, everything else to stderr.
@@ -93,6 +94,7 @@ Example:
     Accept(Accept),
     Verify(Verify),
     Patrol(Patrol),
+    Mhl(Mhl),
     Log(Log),
     Find(Find),
     Show(Show),
@@ -240,6 +242,9 @@ pub struct Verify {
     /// Roll names, card ids, or files and folders; without any, all copies
     #[arg(value_name = "ROLL|PATH")]
     pub what: Vec<PathBuf>,
+    /// Writes what was found as the next generation of each history
+    #[arg(long)]
+    pub seal: bool,
 }
 
 /// Proves copies again, the oldest proof first, within a budget: for cron
@@ -269,9 +274,146 @@ pub struct Patrol {
     /// Only this volume: its label, or where it is or was mounted
     #[arg(long)]
     pub volume: Option<String>,
+    /// Writes what was found as the next generation of each history
+    #[arg(long)]
+    pub seal: bool,
     /// Also writes the JSON object to a file, whole
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
+}
+
+/// Histories (ASC MHL) and legacy MHL of any folder, without a catalog
+#[derive(Debug, Args)]
+#[command(
+    disable_help_subcommand = true,
+    after_help = "\
+Exit codes: 0 good, 11 altered, 12 unreadable, 10 missing, 30 no history or a damaged one, 21 only new files, 1, 2.
+
+Examples:
+  goodgate mhl verify /mnt/raid/A001
+  goodgate mhl verify /mnt/raid/A001/A001_2016-04-18_144722.mhl --json"
+)]
+pub struct Mhl {
+    #[command(subcommand)]
+    pub act: MhlAct,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MhlAct {
+    Verify(MhlVerify),
+    Seal(MhlSeal),
+    Info(MhlInfo),
+    Flatten(MhlFlatten),
+    #[command(name = "export-v1")]
+    ExportV1(MhlExport),
+}
+
+/// Reads every file that a history lists, once for all its formats, and says what is altered, missing or new
+///
+/// A chain is trusted only while its C4 digests hold. Nested histories judge their own files. Nothing is written, no
+/// link is followed. PATH may also be a legacy .mhl, or a folder with some and no history: files that these do not list
+/// are told and are no fault.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 good, 11 altered, 12 unreadable, 10 files or folders missing, 30 no history or a damaged one (what is not
+in doubt is checked all the same), 21 only new files, 1 stopped or failed, 2. When several apply, the first of these.
+
+Examples:
+  goodgate mhl verify /mnt/raid/A001 --json
+  goodgate mhl verify /mnt/raid/A001 --packing-list packinglist_A001_2026-01-02_030405Z.mhl")]
+pub struct MhlVerify {
+    /// A folder with a history (`ascmhl`), or a legacy .mhl
+    pub path: PathBuf,
+    /// Compare with this list instead of the folder's history
+    #[arg(long, value_name = "FILE")]
+    pub packing_list: Option<PathBuf>,
+}
+
+/// Reads a folder where it lies and writes the next generation of its history, or begins one
+///
+/// Known files are checked, with the word failed where they differ; new ones are recorded; a renamed one is told by its
+/// bytes. Histories inside the folder are continued first. Legacy .mhl files in a folder without a history are compared
+/// with in the same read. Nothing is written when a history in the folder does not hold.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0, 11 altered (the generation says failed), 12 unreadable (left out), 10 missing, 30 a damaged history
+(nothing is written), 1, 2.
+
+Examples:
+  goodgate mhl seal /mnt/raid/A001
+  goodgate mhl seal /mnt/raid/day1 --hash xxh64,c4 --ignore '*.tmp'")]
+pub struct MhlSeal {
+    /// The folder
+    pub path: PathBuf,
+    /// Hash formats, by comma; else [hash] formats, which is xxh64 by default. A format that the history has is added
+    /// where none of these is known of a file. MD5, SHA-1 and C4 are serial and slow
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = PossibleValuesParser::new(FORMATS))]
+    pub hash: Vec<String>,
+    /// A pattern (one gitignore line) to add to those in force; once for each
+    #[arg(long, value_name = "PATTERN")]
+    pub ignore: Vec<String>,
+    /// Says in the manifest; else [mhl] comment
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Compare with this list in the same read
+    #[arg(long, value_name = "FILE")]
+    pub packing_list: Option<PathBuf>,
+}
+
+/// What a history says: its generations, or all records of one file
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0, 30 no history or a damaged one, 1, 2.
+
+Examples:
+  goodgate mhl info /mnt/raid/A001
+  goodgate mhl info /mnt/raid/A001/CLIPS/A001C001.MOV --json")]
+pub struct MhlInfo {
+    /// A folder with a history, a file in one, or a legacy .mhl
+    #[arg(required_unless_present = "packing_list")]
+    pub path: Option<PathBuf>,
+    /// Of this list
+    #[arg(long, value_name = "FILE", conflicts_with = "path")]
+    pub packing_list: Option<PathBuf>,
+}
+
+/// Writes a packing list: one manifest with every file of a history and of those inside it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0, 30 no history or a damaged one, 1, 2.
+
+Example:
+  goodgate mhl flatten /mnt/raid/A001 --packing-list /mnt/shuttle/A001.mhl")]
+pub struct MhlFlatten {
+    /// A folder with a history
+    pub path: PathBuf,
+    /// Where to write it, a file that is not there yet, a folder, or - for stdout; else the folder one stands in
+    #[arg(long, short = 'o', alias = "output", value_name = "FILE")]
+    pub packing_list: Option<PathBuf>,
+}
+
+/// Writes a legacy list (MHL 1.1) of what a history records
+///
+/// One digest a file: xxhash64be, else md5, else sha1; a file that has none of these is read, compared and hashed. In a
+/// folder without a history all files are.
+#[derive(Debug, Args)]
+#[command(name = "export-v1")]
+#[command(after_help = "\
+Exit codes: 0, 11 altered, 12 unreadable, 10 missing (of the files that had to be read), 30 a damaged history, 1, 2.
+
+Examples:
+  goodgate mhl export-v1 /mnt/raid/A001
+  goodgate mhl export-v1 /mnt/raid/A001 -o /mnt/raid/A001.mhl")]
+pub struct MhlExport {
+    /// A folder with a history
+    pub path: PathBuf,
+    /// Where to write it, a file that is not there yet, a folder, or - for stdout; else PATH itself. Above PATH, the
+    /// paths in the list begin there
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Of this list instead of the history
+    #[arg(long, value_name = "FILE")]
+    pub packing_list: Option<PathBuf>,
 }
 
 /// The custody log of a card: what happened to it, and when
@@ -478,7 +620,8 @@ mod tests {
             "daemon",
             "cards",
             "verify",
-            "verify A001 /mnt/a/A001",
+            "verify A001 /mnt/a/A001 --seal",
+            "patrol --seal",
             "patrol",
             "jobs",
             "jobs --all",
@@ -487,6 +630,15 @@ mod tests {
             "status",
             "status A001",
             "accept A001 w:x --note ok",
+            "mhl verify /x",
+            "mhl verify /x --packing-list p.mhl --json",
+            "mhl seal /x --hash xxh64,md5 --ignore *.tmp --ignore b --comment c --packing-list p.mhl",
+            "mhl info /x",
+            "mhl info --packing-list p.mhl",
+            "mhl flatten /x --packing-list p.mhl",
+            "mhl flatten /x -o p.mhl",
+            "mhl export-v1 /x",
+            "mhl export-v1 /x -o y.mhl --packing-list p.mhl",
             "log A001",
             "find",
             "find a b",
@@ -524,6 +676,11 @@ mod tests {
             "jobs --all retry 0198",
             "accept A001 w",
             "accept A001 --note ok",
+            "mhl",
+            "mhl verify",
+            "mhl seal /x --hash md6",
+            "mhl info",
+            "mhl export /x",
             "log",
             "show",
             "sql",

@@ -16,6 +16,7 @@ mod door;
 mod find;
 mod jobs;
 mod log;
+mod mhl;
 mod offload;
 mod patrol;
 mod print;
@@ -79,8 +80,9 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Jobs(a) => jobs::run(&door, a),
         Verb::Status(a) => status::run(&door, a),
         Verb::Accept(a) => accept::run(&door, a),
-        Verb::Verify(a) => verify::run(&door, a),
-        Verb::Patrol(a) => patrol::run(&door, a),
+        Verb::Verify(a) => verify::run(&mut door, a),
+        Verb::Patrol(a) => patrol::run(&mut door, a),
+        Verb::Mhl(a) => mhl::run(&door, a),
         Verb::Log(a) => log::run(&door, a),
         Verb::Find(a) => find::run(&door, a),
         Verb::Show(a) => show::run(&door, a),

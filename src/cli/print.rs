@@ -95,6 +95,11 @@ impl Out {
         }
     }
 
+    /// A document of its own, as it is; it takes the place of all other output.
+    pub fn document(&self, text: &str) {
+        self.write(text);
+    }
+
     fn write(&self, text: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {

@@ -5,6 +5,7 @@ use goodgate::catalog::CatalogError;
 use goodgate::config::ConfigError;
 use goodgate::daemon::DaemonError;
 use goodgate::ingest::IngestError;
+use goodgate::mhl::{HistoryFault, MhlError};
 use goodgate::offload::plan::Refusal;
 use goodgate::patrol::PatrolError;
 use serde::Serialize;
@@ -18,6 +19,8 @@ pub enum Exit {
     /// The call itself: arguments or settings. Never met by another, because nothing was done.
     Usage,
     Failed,
+    /// Nothing is wrong but that files are there which no history lists.
+    NewFiles,
     /// A card is not safe, a job is on hold, coverage cannot be held or a volume is overdue.
     NotSafe,
     /// A history (ASC MHL) is missing or damaged.
@@ -37,6 +40,7 @@ impl Exit {
             Self::Mismatch => 11,
             Self::Unreadable => 12,
             Self::NotSafe => 20,
+            Self::NewFiles => 21,
             Self::History => 30,
         }
     }
@@ -44,7 +48,7 @@ impl Exit {
     /// What a story says in the numbers of the contract; an unknown one is a failure.
     pub fn of_code(code: u8) -> Self {
         use Exit::*;
-        let all = [Good, Usage, Failed, NotSafe, History, Missing, Unreadable, Mismatch];
+        let all = [Good, Usage, Failed, NewFiles, NotSafe, History, Missing, Unreadable, Mismatch];
         all.into_iter().find(|exit| exit.code() == code).unwrap_or(Failed)
     }
 }
@@ -103,7 +107,8 @@ pub fn failure(e: &anyhow::Error) -> Failure {
         let config = || cause.downcast_ref::<ConfigError>().map(|e| (e.hint.clone().or(Some(again())), Exit::Usage));
         let patrol = || cause.downcast_ref::<PatrolError>().map(of_patrol);
         let daemon = || cause.downcast_ref::<DaemonError>().map(of_daemon);
-        ingest.or_else(catalog).or_else(config).or_else(patrol).or_else(daemon)
+        let mhl = || cause.downcast_ref::<MhlError>().map(of_mhl);
+        ingest.or_else(catalog).or_else(config).or_else(patrol).or_else(daemon).or_else(mhl)
     });
     let (hint, exit) = known.unwrap_or((None, Exit::Failed));
     Failure { error: causes.join(": "), hint, exit }
@@ -197,6 +202,22 @@ fn of_daemon(e: &DaemonError) -> (Option<String>, Exit) {
     (Some(hint.into()), Exit::Failed)
 }
 
+fn of_mhl(e: &MhlError) -> (Option<String>, Exit) {
+    let (hint, exit) = match e {
+        MhlError::History(HistoryFault::Io { .. }) => ("check that the folder may be read", Exit::Unreadable),
+        MhlError::History(_) => ("goodgate mhl verify PATH says what still holds; nothing was written", Exit::History),
+        MhlError::NotC4 { .. } => ("such a history can be verified, not continued: goodgate mhl verify", Exit::History),
+        MhlError::Unlisted { .. } => ("nothing was written; the manifest may be what a crash left", Exit::History),
+        MhlError::Raced { .. } => ("run the same command again", Exit::Failed),
+        MhlError::Contradiction { .. } | MhlError::NoCommonFormat { .. } | MhlError::Entry { .. } => {
+            ("goodgate mhl verify PATH says which files are altered", Exit::Failed)
+        }
+        MhlError::Email { .. } => ("write it as name@host.tld", Exit::Usage),
+        MhlError::Io { .. } => ("check that the place is mounted, writable and has space", Exit::Failed),
+    };
+    (Some(hint.into()), exit)
+}
+
 /// The parser's error as our object: its first line, and its usage or proposal as the hint.
 pub fn of_clap(e: &clap::Error) -> Failure {
     let text = e.render().to_string();
@@ -222,8 +243,9 @@ mod tests {
 
     #[test]
     fn the_first_of_the_contract_wins() {
-        let order = [Exit::Mismatch, Exit::Unreadable, Exit::Missing, Exit::History, Exit::NotSafe, Exit::Failed];
-        assert_eq!(order.map(Exit::code), [11, 12, 10, 30, 20, 1]);
+        use Exit::*;
+        let order = [Mismatch, Unreadable, Missing, History, NotSafe, NewFiles, Failed];
+        assert_eq!(order.map(Exit::code), [11, 12, 10, 30, 20, 21, 1]);
         assert_eq!([0, 2, 99].map(Exit::of_code), [Exit::Good, Exit::Usage, Exit::Failed]);
         for (i, first) in order.iter().enumerate() {
             for later in &order[i..] {

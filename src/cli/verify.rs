@@ -6,7 +6,8 @@ use super::print::{complain, count};
 use super::report::Exit;
 use goodgate::patrol::{self, CheckReport, Target};
 
-pub fn run(door: &Door, a: Verify) -> anyhow::Result<Exit> {
+pub fn run(door: &mut Door, a: Verify) -> anyhow::Result<Exit> {
+    door.station.config.verify.seal |= a.seal;
     let mut catalog = door.catalog()?;
     let mut what = Vec::new();
     for word in &a.what {
@@ -30,6 +31,10 @@ pub fn print(door: &Door, report: &CheckReport) -> anyhow::Result<Exit> {
         let files = count(absent.files, "file");
         out.line(format!("absent: {} ({}), {files}, last proof {last}", absent.volume, absent.last_mount));
     }
+    for s in &report.sealed {
+        out.line(format!("sealed: generation {} of {}", s.generation, s.copy));
+    }
+    report.unsealed.iter().for_each(|text| complain(text));
     out.line(report.line());
     if !report.already_running {
         out.line(format!("oldest proof: {}", report.oldest_proof.map_or("none".into(), |at| format!("{at:.0}"))));

@@ -90,7 +90,7 @@ struct RawMhl {
     author: Option<Text>,
     location: Option<Text>,
     comment: Option<Text>,
-    ignore: Vec<Text>,
+    ignore: Option<Vec<Text>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -369,7 +369,9 @@ impl Source<'_> {
         out.author = raw.author.map(|t| self.words(&t)).transpose()?;
         out.location = raw.location.map(|t| self.words(&t)).transpose()?;
         out.comment = raw.comment.map(|t| self.words(&t)).transpose()?;
-        out.ignore = raw.ignore.iter().map(|t| self.words(t)).collect::<Result<_, _>>()?;
+        if let Some(ignore) = raw.ignore {
+            out.ignore = ignore.iter().map(|t| self.words(t)).collect::<Result<_, _>>()?;
+        }
         Ok(())
     }
 

@@ -78,7 +78,7 @@ pub fn unfinished(root: &Path) -> Vec<RelPath> {
     ours.filter_map(|e| RelPath::below(root, e.path())).collect()
 }
 
-fn open_folder(top: &Root, folder: &RelPath) -> io::Result<Dir> {
+pub(super) fn open_folder(top: &Root, folder: &RelPath) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let fd = match top.openat(folder, flags | OFlags::NOATIME, rustix::fs::Mode::empty()) {
         // Only a folder's owner may ask for that.

@@ -4,6 +4,8 @@
 //! **Flow** `Root::open` pins a folder by descriptor; every file below it is opened by `openat2` beneath that.
 //! **Tests** beside each file; faults come from below (loop devices, strace) in `tests/all/`.
 
+pub mod ahead;
+pub mod entries;
 pub mod facts;
 pub mod kmsg;
 pub mod list;

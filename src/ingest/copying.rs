@@ -14,7 +14,7 @@ use crate::disk::list;
 use crate::disk::write::remove;
 use crate::finding::{Finding, FindingKind};
 use crate::job::{Hold, Step};
-use crate::mhl::{self, History};
+use crate::mhl;
 use crate::offload::{self, Destination, OffloadError, Options, Task};
 use crate::progress::{Event, Intent, Progress};
 use crate::relpath::RelPath;
@@ -89,7 +89,8 @@ impl Copy<'_> {
             catalog.raise_event(job.card, &Warning { id: "clock".into(), text }, now)?;
         }
         self.hear_kernel(catalog, kernel, now)?;
-        let again = list::list(p.source.root.path(), &station.config.litter)?;
+        let mut again = list::list(p.source.root.path(), &station.config.litter)?;
+        p.source.brought.leave_out(&mut again);
         let changes = p.source.card.listing.changes(&again);
         for relpath in &changes {
             let note = "the card's listing changed while it was copied";
@@ -280,11 +281,7 @@ fn forget_old_faults(catalog: &mut Catalog, job: &Job, source: &Source) -> Resul
 fn formats(config: &Config, asked: &[String], source: &Source) -> Vec<HashFormat> {
     let mut out = config.hash.clone();
     out.push(HashFormat::Xxh64);
-    let nested = mhl::nested_roots(&source.card.listing.folders);
-    for folder in [RelPath::root()].iter().chain(&nested) {
-        let history = source.root.sub_root(folder).ok().and_then(|root| History::read(&root).ok().flatten());
-        out.extend(history.map(|h| h.formats()).unwrap_or_default());
-    }
+    out.extend(source.brought.formats());
     out.extend(asked.iter().filter_map(|f| HashFormat::from_name(f)).filter(|f| *f != HashFormat::Blake3));
     out.sort();
     out.dedup();

@@ -7,6 +7,7 @@ use crate::clip::{Card, CardId, Listing, SourceKind, VolumeId};
 use crate::disk::facts::{self, Facts};
 use crate::disk::write::{Replace, write_whole};
 use crate::disk::{Root, list};
+use crate::mhl::Brought;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub(super) struct Source {
     pub volume: VolumeId,
     pub kind: SourceKind,
     pub card: Card,
+    /// Histories and legacy lists that it carries; the listing is without those that do not hold.
+    pub brought: Brought,
     /// From the folder's or the volume's name.
     pub roll: Option<String>,
 }
@@ -40,7 +43,9 @@ pub(super) fn source(station: &Station, catalog: &mut Catalog, path: &Path) -> R
     let missing = |source| IngestError::Card { path: path.to_path_buf(), source };
     let root = Root::open(path).map_err(missing)?;
     let facts = facts::of(root.path()).map_err(missing)?;
-    let listing = list::list(root.path(), &station.config.litter)?;
+    let mut listing = list::list(root.path(), &station.config.litter)?;
+    let brought = Brought::of(&root, &listing);
+    brought.leave_out(&mut listing);
     let kind = kind_of(root.path(), &facts);
     let volume = volume(catalog, &facts)?;
     let folder_name = root.path().file_name().map(|n| n.to_string_lossy().into_owned());
@@ -50,7 +55,7 @@ pub(super) fn source(station: &Station, catalog: &mut Catalog, path: &Path) -> R
         _ => [folder_name, None],
     };
     let roll = names.into_iter().flatten().find(|n| check_roll(n).is_ok());
-    Ok(Source { card: crate::card::recognise(listing), root, facts, volume, kind, roll })
+    Ok(Source { card: crate::card::recognise(listing), brought, root, facts, volume, kind, roll })
 }
 
 fn kind_of(path: &Path, facts: &Facts) -> SourceKind {

@@ -1,10 +1,10 @@
 //! The end of an offload: are the recordings whole, the manifest, and our evidence beside it.
 
 use super::copying::standing_proof;
-use super::{IngestError, Job, Station};
+use super::places::Source;
+use super::{IngestError, Job, Station, brought};
 use crate::card;
 use crate::catalog::Catalog;
-use crate::clip::Listing;
 use crate::config::{self, Config};
 use crate::copy::CopyState;
 use crate::digest::hex;
@@ -48,14 +48,24 @@ pub(super) fn seal(
     catalog: &mut Catalog,
     job: &Job,
     dests: &[Destination],
-    listing: &Listing,
+    source: &Source,
     progress: &dyn Progress,
 ) -> Result<Option<(Hold, String)>, IngestError> {
     let mut fault = None;
+    let listing = &source.card.listing;
     let records: BTreeMap<RelPath, _> =
         catalog.file_records(job.card)?.into_iter().map(|r| (r.file.relpath.clone(), r)).collect();
+    let read = records.iter().filter_map(|(p, r)| Some((p.clone(), r.digests.clone()?))).collect();
+    brought::compare(catalog, job, source, &read)?;
     let creator = creator(station);
     for dest in dests {
+        if let Err(e) = brought::keep_apart(source, dest) {
+            let note = format!("cannot keep the card's own history apart in \"{}\": {e}", dest.name);
+            progress.event(Event::Note(&note));
+            catalog.set_root_step(dest.id, Step::Seal.name(), Some((Hold::DestinationFailed.name(), &note)))?;
+            fault = fault.or(Some((Hold::DestinationFailed, note)));
+            continue;
+        }
         let rows = catalog.copies(dest.id)?;
         let mut entries = Vec::new();
         for row in rows.iter().filter(|r| r.state == CopyState::Proven) {
@@ -80,7 +90,7 @@ pub(super) fn seal(
             fault = fault.or(Some((hold, note)));
             continue;
         }
-        let sealed = seal_one(catalog, job, dest, entries, listing, &creator, &station.config);
+        let sealed = seal_one(catalog, job, dest, entries, source, &creator, &station.config);
         match sealed {
             Ok(()) => catalog.set_root_step(dest.id, Step::Done.name(), None)?,
             Err(e) => {
@@ -95,7 +105,8 @@ pub(super) fn seal(
     Ok(fault)
 }
 
-fn creator(station: &Station) -> Creator {
+/// What this station writes of itself into manifests.
+pub(crate) fn creator(station: &Station) -> Creator {
     let config::Mhl { author, location, comment, .. } = station.config.mhl.clone();
     Creator {
         hostname: station.hostname.clone(),
@@ -112,7 +123,7 @@ fn seal_one(
     job: &Job,
     dest: &Destination,
     mut entries: Vec<SealEntry>,
-    listing: &Listing,
+    source: &Source,
     creator: &Creator,
     config: &Config,
 ) -> Result<(), String> {
@@ -140,6 +151,18 @@ fn seal_one(
     let whole = known.is_empty();
     if let Some(history) = history.filter(|_| !whole) {
         let never = |p: &RelPath| p.as_portable().is_none() || history.ignores(p, false) || is_manifest(p);
+        // Sealed after a wrong reading of the card: a manifest cannot take that back.
+        let differs = |e: &&SealEntry| {
+            let known = history.records.get(e.relpath());
+            known.is_some_and(|k| e.digests().iter().any(|d| k.get(d.format).is_some_and(|old| old != d)))
+        };
+        if let Some(e) = entries.iter().find(differs) {
+            return Err(format!(
+                "its history lists other bytes for \"{}\"; move the folder \"{}\" away, and a new history begins",
+                e.relpath(),
+                mhl::FOLDER
+            ));
+        }
         entries.retain(|e| !never(e.relpath()) && !history.records.contains_key(e.relpath()));
         for generation in history.generations.iter().filter(|g| !known.contains(g)) {
             lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
@@ -148,15 +171,21 @@ fn seal_one(
     }
     let generation = match whole || !entries.is_empty() {
         true => {
+            let is_kept = |f: &&RelPath| source.brought.is_continued(f);
+            let folders: Vec<RelPath> = source.card.listing.folders.iter().filter(is_kept).cloned().collect();
             let request = SealRequest {
                 root: &root,
                 entries: &entries,
-                folders: &listing.folders,
+                folders: &folders,
+                folder_times: &BTreeMap::new(),
+                renames: &BTreeMap::new(),
                 process: Process::Transfer,
                 whole,
                 creator,
                 ignore: &config.mhl.ignore,
                 started_at: job.started_at,
+                may_fail: true,
+                resume: true,
             };
             mhl::seal(&request).map_err(|e| e.to_string())?
         }

@@ -106,7 +106,8 @@ pub(super) fn see(
     let roll = if card_id.is_some() { roll } else { folders.first().cloned().unwrap_or(roll) };
     let used = (source.kind == SourceKind::Card)
         .then_some(card::UsedSpace { used_bytes: source.facts.used_bytes, cluster_bytes: source.facts.cluster_bytes });
-    let warnings = card::warnings(&source.card, used);
+    let mut warnings = card::warnings(&source.card, used);
+    warnings.extend(source.brought.warnings());
     let mut dests = Vec::new();
     for (place, folder) in places.iter().zip(&folders) {
         dests.push(plan::DestinationFacts {

@@ -9,6 +9,7 @@ use crate::evidence::{Evidence, Presence};
 use crate::finding::Finding;
 use crate::ingest::places::{Known, compare};
 use crate::job::Step;
+use crate::mhl::Brought;
 use crate::relpath::RelPath;
 use crate::verdict;
 use jiff::Timestamp;
@@ -157,7 +158,10 @@ fn see_card(station: &Station, catalog: &mut Catalog, card: CardId, now: Timesta
     }
     let recorded = catalog.listing(card)?;
     let (same, what) = match list::list(&path, &station.config.litter) {
-        Ok(listing) => {
+        Ok(mut listing) => {
+            if let Ok(folder) = Root::open(&path) {
+                Brought::of(&folder, &listing).leave_out(&mut listing);
+            }
             if compare(&recorded, &listing) == Known::Another {
                 // Another card in the same slot: this one is gone, not changed.
                 return Ok(gone);

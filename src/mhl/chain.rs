@@ -1,8 +1,8 @@
 //! `ascmhl_chain.xml`: which manifests a history has, and the C4 of each.
 
-use super::tree_hash::digest_of;
 use super::write::Xml;
 use crate::digest::{Digest, HashFormat};
+use crate::hash::digest_of;
 use crate::read::xml::{Inner, Limits, Reader};
 use crate::relpath::RelPath;
 use std::collections::HashSet;

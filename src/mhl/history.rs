@@ -3,13 +3,14 @@
 use super::FOLDER;
 use super::chain::{self, Link};
 use super::ignore::Patterns;
-use super::manifest::{self, Manifest};
-use super::tree_hash::digest_of;
+use super::manifest::{self, Made};
+use super::records::Fold;
+pub use super::records::{Known, Record};
 use crate::copy::Generation;
 use crate::digest::{Digest, HashFormat};
 use crate::disk::Root;
+use crate::hash::digest_of;
 use crate::relpath::RelPath;
-use crate::verify::SealAction;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -64,32 +65,13 @@ impl HistoryFault {
     }
 }
 
-/// One digest that the history vouches for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    pub digest: Digest,
-    /// The generation that said it first.
-    pub generation: u32,
-}
-
-/// What the history expects at one path. Failed hashes are not in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
-    pub size_bytes: Option<u64>,
-    /// In the order of the generations; two of one format are a contradiction, and the first is the reference.
-    pub known: Vec<Known>,
-}
-
-impl Record {
-    pub fn get(&self, format: HashFormat) -> Option<&Digest> {
-        self.known.iter().map(|k| &k.digest).find(|d| d.format == format)
-    }
-}
-
+/// One history: of its own folder alone, or with those that it refers to.
 #[derive(Clone, Debug)]
 pub struct History {
     pub generations: Vec<Generation>,
-    /// Every file that should be there, under its latest name, those of nested histories included.
+    /// What each generation says of its making.
+    pub made: Vec<Made>,
+    /// Every file that should be there, under its latest name; after [`History::read`] those of nested histories too.
     pub records: BTreeMap<RelPath, Record>,
     /// Every folder that a generation listed.
     pub folders: BTreeSet<RelPath>,
@@ -102,7 +84,10 @@ pub struct History {
     /// What is not by the standard, or contradicts itself, and could still be read.
     pub notes: Vec<String>,
     pub(crate) links: Vec<Link>,
-    pub(crate) manifests: Vec<Manifest>,
+    /// Manifests of nested histories, with the C4 that the latest generation to refer to any says they have.
+    pub(crate) references: Vec<(RelPath, Digest)>,
+    /// Roots of all nested histories that any generation referred to.
+    pub(crate) children: BTreeSet<RelPath>,
 }
 
 impl History {
@@ -148,6 +133,27 @@ pub fn nested_roots<'a>(folders: impl IntoIterator<Item = &'a RelPath>) -> Vec<R
 }
 
 fn read_at(root: &Root, depth: usize) -> Result<Option<History>, HistoryFault> {
+    let Some(mut out) = read_own(root, None)? else { return Ok(None) };
+    check_references(root, &out)?;
+    out.nested = read_nested(root, &out.children, depth)?;
+    for (at, history) in &out.nested {
+        // The nearest history owns a file.
+        below(&out.records, at).iter().for_each(|p| _ = out.records.remove(p));
+        out.records.extend(history.records.iter().map(|(p, r)| (at.join_rel(p), r.clone())));
+        out.folders.extend(history.folders.iter().map(|f| at.join_rel(f)));
+    }
+    Ok(Some(out))
+}
+
+/// What lies below `at`, without a look at the rest.
+fn below<V>(map: &BTreeMap<RelPath, V>, at: &RelPath) -> Vec<RelPath> {
+    let prefix = [at.as_bytes(), b"/"].concat();
+    let from = RelPath::new([&prefix[..], b"\x01"].concat()).unwrap_or_default();
+    map.range(from..).map(|(p, _)| p).take_while(|p| p.as_bytes().starts_with(&prefix)).cloned().collect()
+}
+
+/// The history of the folder alone, as it was after the first `count` generations when that is given.
+pub(crate) fn read_own(root: &Root, count: Option<usize>) -> Result<Option<History>, HistoryFault> {
     let folder = RelPath::new(FOLDER).unwrap_or_default();
     let io = |path: &RelPath| {
         let path = path.clone();
@@ -167,9 +173,13 @@ fn read_at(root: &Root, depth: usize) -> Result<Option<History>, HistoryFault> {
         return Err(no_chain("the file is missing".into()));
     }
     let text = root.read_small(&chain_path, chain::LIMIT_BYTES).map_err(io(&chain_path))?;
-    let links = chain::read(&text).map_err(no_chain)?;
+    let mut links = chain::read(&text).map_err(no_chain)?;
+    let listed: BTreeSet<Vec<u8>> = links.iter().map(|l| l.name.as_bytes().to_vec()).collect();
+    let unlisted = manifests.iter().filter(|m| !listed.contains(m.name())).cloned().collect();
+    links.truncate(count.unwrap_or(usize::MAX));
 
-    let (mut read, mut notes) = (Vec::new(), Vec::new());
+    let mut fold = Fold::default();
+    let (mut made, mut ignore, mut references, mut children) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     for (link, expected) in links.iter().zip(1u32..) {
         let path = folder.join_rel(&link.name);
         let bytes = match root.read_small(&path, manifest::LIMIT_BYTES) {
@@ -181,35 +191,46 @@ fn read_at(root: &Root, depth: usize) -> Result<Option<History>, HistoryFault> {
             return Err(HistoryFault::ManifestModified { path, why });
         }
         let manifest = manifest::read(&bytes);
-        read.push(manifest.map_err(|why| HistoryFault::ManifestModified { path: path.clone(), why })?);
+        let mut manifest = manifest.map_err(|why| HistoryFault::ManifestModified { path: path.clone(), why })?;
         if link.number != expected {
-            notes.push(format!("generation {} follows a gap in the chain: one may be lost", link.number));
+            fold.note(format!("generation {} follows a gap in the chain: one may be lost", link.number));
         }
+        made.push(std::mem::take(&mut manifest.made));
+        ignore = std::mem::take(&mut manifest.ignore);
+        let refers = std::mem::take(&mut manifest.references);
+        let roots = refers.iter().filter_map(|(p, _)| root_of_manifest(p));
+        children.extend(roots.filter(|r| !r.is_root()));
+        if !refers.is_empty() {
+            references = refers;
+        }
+        fold.add(link.number, manifest);
     }
-    let listed: BTreeSet<&[u8]> = links.iter().map(|l| l.name.as_bytes()).collect();
-    let unlisted = manifests.iter().filter(|m| !listed.contains(m.name())).cloned().collect();
     let generations = links
         .iter()
         .map(|l| Generation { number: l.number, manifest: folder.join_rel(&l.name), c4: l.digest.clone() })
         .collect();
-    let (mut records, mut folders) = fold(&links, &read, &mut notes);
-    let latest = read.last().map(|m| &m.ignore[..]).unwrap_or_default();
-    let ignore = Patterns::new(latest.iter().map(String::as_str));
-    notes.extend(ignore.bad.iter().map(|p| format!("\"{p}\" is no ignore pattern")));
-    let nested = read_nested(root, &read, depth)?;
-    for (at, history) in &nested {
-        // The nearest history owns a file.
-        records.retain(|p, _| p.strip_prefix(at).is_none());
-        records.extend(history.records.iter().map(|(p, r)| (at.join_rel(p), r.clone())));
-        folders.extend(history.folders.iter().map(|f| at.join_rel(f)));
-    }
-    for (link, m) in links.iter().zip(&read) {
-        let said =
-            [(m.upper_case, "digests not in lower case"), (m.unclean, "paths with \"./\" or a slash at the end")];
-        let said = said.into_iter().filter(|(n, _)| *n > 0);
-        notes.extend(said.map(|(n, what)| format!("generation {}: {n} {what}", link.number)));
-    }
-    Ok(Some(History { generations, records, folders, ignore, unlisted, nested, notes, links, manifests: read }))
+    let ignore = Patterns::new(ignore.iter().map(String::as_str));
+    ignore.bad.iter().for_each(|p| fold.note(format!("\"{p}\" is no ignore pattern")));
+    let Fold { records, folders, notes } = fold;
+    Ok(Some(History {
+        generations,
+        made,
+        records,
+        folders,
+        ignore,
+        unlisted,
+        nested: Vec::new(),
+        notes: notes.0,
+        links,
+        references,
+        children,
+    }))
+}
+
+/// The root of the history that a manifest at `path` belongs to.
+fn root_of_manifest(path: &RelPath) -> Option<RelPath> {
+    let folder = path.parent();
+    (folder.name() == FOLDER.as_bytes()).then(|| folder.parent())
 }
 
 pub(crate) fn chain_path() -> RelPath {
@@ -217,60 +238,23 @@ pub(crate) fn chain_path() -> RelPath {
 }
 
 /// As the reference tool tells them: four digits or more, then nothing or `_`; never `._*`.
-fn is_manifest_name(name: &[u8]) -> bool {
+pub(crate) fn is_manifest_name(name: &[u8]) -> bool {
     let Some(stem) = name.strip_suffix(b".mhl") else { return false };
     let digits = stem.iter().take_while(|b| b.is_ascii_digit()).count();
     digits >= 4 && (stem.len() == digits || stem[digits] == b'_')
 }
 
-/// What the generations say together, under the latest names.
-pub(crate) fn fold(
-    links: &[Link],
-    manifests: &[Manifest],
-    notes: &mut Vec<String>,
-) -> (BTreeMap<RelPath, Record>, BTreeSet<RelPath>) {
-    let mut records: BTreeMap<RelPath, Record> = BTreeMap::new();
-    let mut folders = BTreeSet::new();
-    for (link, manifest) in links.iter().zip(manifests) {
-        // All old names first: two files may have swapped theirs.
-        let renamed: BTreeSet<&RelPath> = manifest.files.iter().filter_map(|f| f.previous.as_ref()).collect();
-        let moved: BTreeMap<&RelPath, Record> =
-            renamed.into_iter().filter_map(|p| Some((p, records.remove(p)?))).collect();
-        for old in manifest.folders.iter().filter_map(|(_, old)| old.as_ref()) {
-            folders.remove(old);
-        }
-        for entry in &manifest.files {
-            let old = entry.previous.as_ref().and_then(|p| moved.get(p)).cloned();
-            let record = records.entry(entry.path.clone()).or_default();
-            if let Some(old) = old {
-                *record = old;
-            }
-            let failed = entry.hashes.iter().any(|(_, a)| *a == Some(SealAction::Failed));
-            if !failed {
-                record.size_bytes = record.size_bytes.or(entry.size_bytes);
-            }
-            for (digest, _) in entry.hashes.iter().filter(|(_, a)| *a != Some(SealAction::Failed)) {
-                if record.known.iter().any(|k| k.digest == *digest) {
-                    continue;
-                }
-                if record.get(digest.format).is_some() {
-                    notes.push(format!("\"{}\": two generations vouch for different digests", entry.path));
-                }
-                record.known.push(Known { digest: digest.clone(), generation: link.number });
-            }
-        }
-        folders.extend(manifest.folders.iter().map(|(folder, _)| folder.clone()));
-    }
-    (records, folders)
-}
-
-/// Reads every history that a manifest refers to, and checks the references of the latest generation that made some.
-fn read_nested(root: &Root, manifests: &[Manifest], depth: usize) -> Result<Vec<(RelPath, History)>, HistoryFault> {
-    let latest = manifests.iter().rev().find(|m| !m.references.is_empty());
-    for (path, c4) in latest.iter().flat_map(|m| &m.references) {
+/// The referred-to manifests of nested histories: there, and with the C4 that the history above recorded.
+pub(crate) fn check_references(root: &Root, history: &History) -> Result<(), HistoryFault> {
+    for (path, c4) in &history.references {
         match root.read_small(path, manifest::LIMIT_BYTES) {
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(HistoryFault::NestedMissing { path: path.clone() });
+                // Another manifest of that history may still be there.
+                let folder = root.stat(&path.parent()).ok().flatten();
+                return Err(match folder.is_some_and(|s| s.is_dir) {
+                    true => HistoryFault::ManifestMissing { path: path.clone() },
+                    false => HistoryFault::NestedMissing { path: path.clone() },
+                });
             }
             Err(source) => return Err(HistoryFault::Io { path: path.clone(), source }),
             Ok(bytes) if digest_of(HashFormat::C4, &bytes) != *c4 => {
@@ -280,19 +264,30 @@ fn read_nested(root: &Root, manifests: &[Manifest], depth: usize) -> Result<Vec<
             Ok(_) => {}
         }
     }
-    let folders: Vec<RelPath> = manifests.iter().flat_map(|m| &m.references).map(|(p, _)| p.parent()).collect();
-    let mut out = Vec::new();
-    for at in nested_roots(&folders) {
+    Ok(())
+}
+
+fn read_nested(
+    root: &Root,
+    children: &BTreeSet<RelPath>,
+    depth: usize,
+) -> Result<Vec<(RelPath, History)>, HistoryFault> {
+    let mut out: Vec<(RelPath, History)> = Vec::new();
+    for at in children {
+        // A history deeper inside is its own parent's.
+        if out.last().is_some_and(|(outer, _)| at.strip_prefix(outer).is_some()) {
+            continue;
+        }
         let missing = || HistoryFault::NestedMissing { path: at.clone() };
         if depth >= DEEPEST {
             let why = format!("histories lie more than {DEEPEST} deep inside each other");
-            return Err(HistoryFault::ManifestModified { path: at, why });
+            return Err(HistoryFault::ManifestModified { path: at.clone(), why });
         }
-        let inner = match root.sub_root(&at) {
+        let inner = match root.sub_root(at) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(missing()),
             other => other.map_err(|source| HistoryFault::Io { path: at.clone(), source })?,
         };
-        let history = read_at(&inner, depth + 1).map_err(|e| e.below(&at))?;
+        let history = read_at(&inner, depth + 1).map_err(|e| e.below(at))?;
         out.push((at.clone(), history.ok_or_else(missing)?));
     }
     Ok(out)

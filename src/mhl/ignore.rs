@@ -19,7 +19,7 @@ pub struct Patterns {
 
 impl Patterns {
     /// The defaults, then `lines` in their order, each once.
-    pub(crate) fn new<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn new<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut all: Vec<String> = DEFAULTS.map(String::from).to_vec();
         for line in lines {
             if !line.trim().is_empty() && !all.iter().any(|l| l == line) {
@@ -50,6 +50,12 @@ impl Patterns {
             || relpath.name() == b".DS_Store"
             || relpath.ancestors().iter().any(|a| self.globs.matched(a.as_path(), true).is_ignore())
             || self.globs.matched(relpath.as_path(), is_dir).is_ignore()
+    }
+
+    /// The same for an entry whose folders are known not to be ignored.
+    pub(crate) fn ignores_entry(&self, relpath: &RelPath, is_dir: bool) -> bool {
+        let name = relpath.name();
+        name == b"ascmhl" || name == b".DS_Store" || self.globs.matched(relpath.as_path(), is_dir).is_ignore()
     }
 
     /// Those that hold below `child` too: unanchored ones as they are, anchored ones only when they point into it.

@@ -5,13 +5,18 @@ use crate::digest::{Digest, HashFormat};
 use crate::read::xml::{Element, Inner, Limits, Reader};
 use crate::relpath::RelPath;
 use crate::verify::SealAction;
+use jiff::Timestamp;
 use std::collections::HashSet;
 
 /// Some 500 bytes a file: room for a million files.
 pub(crate) const LIMIT_BYTES: u64 = 512 << 20;
 
+/// No path of a file is longer: the kernel opens none. It also bounds what a path of many segments costs.
+pub(crate) const LONGEST_PATH_BYTES: usize = 4095;
+
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Manifest {
+    pub made: Made,
     pub files: Vec<FileEntry>,
     /// Folders with the path in an older record, when renamed.
     pub folders: Vec<(RelPath, Option<RelPath>)>,
@@ -24,12 +29,33 @@ pub(crate) struct Manifest {
     pub unclean: usize,
 }
 
+/// Who made a manifest, when and how, in its own words.
+#[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Made {
+    pub created: Option<String>,
+    pub hostname: Option<String>,
+    pub tool: Option<String>,
+    pub tool_version: Option<String>,
+    pub authors: Vec<String>,
+    pub location: Option<String>,
+    pub comment: Option<String>,
+    pub process: Option<String>,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct FileEntry {
     pub path: RelPath,
     pub size_bytes: Option<u64>,
-    pub hashes: Vec<(Digest, Option<SealAction>)>,
+    pub modified: Option<Timestamp>,
+    pub hashes: Vec<Hash>,
     pub previous: Option<RelPath>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Hash {
+    pub digest: Digest,
+    pub action: Option<SealAction>,
+    pub at: Option<Timestamp>,
 }
 
 pub(crate) fn read(bytes: &[u8]) -> Result<Manifest, String> {
@@ -39,29 +65,44 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Manifest, String> {
         return Err(format!("the root element is \"{}\" of namespace \"{}\"", root.name, root.namespace));
     }
     let is = |e: &Element, name: &str| e.namespace == NAMESPACE && e.name == name;
+    let long = |e: &Element| is(e, "hashes") || is(e, "references");
     let mut out = Manifest::default();
     let mut seen = HashSet::new();
-    while let Some(inner) = reader.next_or_enter(|e| is(e, "hashes")).map_err(|e| e.to_string())? {
+    while let Some(inner) = reader.next_or_enter(long).map_err(|e| e.to_string())? {
         let Inner::Element(part) = inner else { continue };
-        if is(&part, "processinfo") {
+        if is(&part, "creatorinfo") {
+            out.made.creator(&part);
+        } else if is(&part, "processinfo") {
+            out.made.process = part.child("process").map(|p| p.text.trim().to_owned());
             let patterns = part.child("ignore").into_iter().flat_map(Element::own);
             out.ignore.extend(patterns.filter(|p| p.name == "pattern").map(|p| p.text.clone()));
-        } else if is(&part, "references") {
-            for reference in part.own().filter(|r| r.name == "hashlistreference") {
-                out.reference(reference)?;
-            }
-        } else if is(&part, "hashes") {
+        } else if long(&part) {
             while let Some(inner) = reader.next_child().map_err(|e| e.to_string())? {
                 let Inner::Element(entry) = inner else { continue };
-                if is(&entry, "hash") {
-                    out.file(&entry, &mut seen)?;
-                } else if is(&entry, "directoryhash") {
-                    out.folder(&entry, &mut seen)?;
+                match (part.name.as_str(), entry.name.as_str()) {
+                    _ if entry.namespace != NAMESPACE => {}
+                    ("hashes", "hash") => out.file(&entry, &mut seen)?,
+                    ("hashes", "directoryhash") => out.folder(&entry, &mut seen)?,
+                    ("references", "hashlistreference") => out.reference(&entry)?,
+                    _ => {}
                 }
             }
         }
     }
     Ok(out)
+}
+
+impl Made {
+    fn creator(&mut self, info: &Element) {
+        let text = |name: &str| info.child(name).map(|e| e.text.trim().to_owned()).filter(|t| !t.is_empty());
+        self.created = text("creationdate");
+        self.hostname = text("hostname");
+        self.tool = text("tool");
+        self.tool_version = info.child("tool").and_then(|t| t.attribute("version")).map(str::to_owned);
+        self.authors = info.own().filter(|e| e.name == "author").map(|a| a.text.trim().to_owned()).collect();
+        self.location = text("location");
+        self.comment = text("comment");
+    }
 }
 
 impl Manifest {
@@ -75,15 +116,16 @@ impl Manifest {
 
     fn file(&mut self, entry: &Element, seen: &mut HashSet<RelPath>) -> Result<(), String> {
         let (path, previous) = self.paths(entry, seen)?;
-        let size = entry.child("path").and_then(|p| p.attribute("size"));
-        let size_bytes = size.map(|s| s.trim().parse()).transpose();
+        let attribute = |name| entry.child("path").and_then(|p| p.attribute(name));
+        let size_bytes = attribute("size").map(|s| s.trim().parse()).transpose();
         let size_bytes = size_bytes.map_err(|_| format!("\"{path}\": the size is no number"))?;
+        let modified = attribute("lastmodificationdate").and_then(time);
         let mut hashes = Vec::new();
         for value in entry.own() {
             let Some(format) = HashFormat::MHL.into_iter().find(|f| f.name() == value.name) else { continue };
             let digest = Digest::parse(format, &value.text);
             let digest = digest.ok_or_else(|| format!("\"{path}\": the {format} digest cannot be read"))?;
-            if digest.text() != value.text {
+            if format != HashFormat::C4 && value.text.bytes().any(|b| b.is_ascii_uppercase()) {
                 self.upper_case += 1;
             }
             let action = match value.attribute("action") {
@@ -93,9 +135,12 @@ impl Manifest {
                 Some("failed") => Some(SealAction::Failed),
                 Some(_) => return Err(format!("\"{path}\": an action that the standard does not know")),
             };
-            hashes.push((digest, action));
+            if hashes.is_empty() {
+                hashes.reserve_exact(1);
+            }
+            hashes.push(Hash { digest, action, at: value.attribute("hashdate").and_then(time) });
         }
-        self.files.push(FileEntry { path, size_bytes, hashes, previous });
+        self.files.push(FileEntry { path, size_bytes, modified, hashes, previous });
         Ok(())
     }
 
@@ -112,6 +157,7 @@ impl Manifest {
             return Err(format!("\"{path}\" is listed twice"));
         }
         let previous = entry.child("previousPath").map(|p| self.path(&p.text)).transpose()?;
+        let previous = previous.filter(|p| *p != path);
         Ok((path, previous))
     }
 
@@ -119,6 +165,9 @@ impl Manifest {
     fn path(&mut self, text: &str) -> Result<RelPath, String> {
         let clean = text.strip_prefix("./").unwrap_or(text);
         let clean = clean.strip_suffix('/').unwrap_or(clean);
+        if clean.len() > LONGEST_PATH_BYTES {
+            return Err(format!("a path of {} bytes: no file has such a one", clean.len()));
+        }
         let path = RelPath::new(clean).map_err(|e| e.to_string())?;
         if path.is_root() {
             return Err("an entry with an empty path".into());
@@ -128,6 +177,11 @@ impl Manifest {
         }
         Ok(path)
     }
+}
+
+/// A time that is not by the standard is no reason to refuse a manifest.
+fn time(text: &str) -> Option<Timestamp> {
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -6,16 +6,17 @@
 //! and that is not byte for byte what we would write is somebody else's: it is never touched, and we stop.
 
 use super::chain::{self, Link};
-use super::history::{History, HistoryFault, Record, chain_path, fold, nested_roots};
+use super::history::{History, HistoryFault, Record, chain_path, check_references, nested_roots, read_own};
 use super::ignore::Patterns;
 use super::manifest;
-use super::tree_hash::{Pair, digest_of, tree_hash};
-use super::write::{FileRow, FolderRow, Manifest, Row};
+use super::tree_hash::{Pair, tree_hash};
+use super::write::{FileRow, FolderRow, HashRow, Manifest, Row};
 use super::{Creator, FOLDER, Process};
 use crate::copy::Generation;
 use crate::digest::{Digest, HashFormat};
 use crate::disk::Root;
 use crate::disk::write::{Replace, remove, write_whole};
+use crate::hash::digest_of;
 use crate::relpath::RelPath;
 use crate::verify::{SealAction, SealEntry};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,8 +48,12 @@ pub struct SealRequest<'a> {
     /// The roll's folder.
     pub root: &'a Root,
     pub entries: &'a [SealEntry],
-    /// All folders, the empty ones too.
+    /// All folders, the empty ones too; that of a nested history says that it is to be continued.
     pub folders: &'a [RelPath],
+    /// Times of folders, in nanoseconds, to be written down. Those of a copy say nothing: leave them out.
+    pub folder_times: &'a BTreeMap<RelPath, i64>,
+    /// New path of a file or folder -> the one in the history's latest record; both in the same history.
+    pub renames: &'a BTreeMap<RelPath, RelPath>,
     pub process: Process,
     /// Every file of the roll is in `entries`: folder hashes are written, which claim just that.
     pub whole: bool,
@@ -57,6 +62,10 @@ pub struct SealRequest<'a> {
     pub ignore: &'a [String],
     /// Part of the manifest's name, in whole seconds; keep it when a seal is tried again.
     pub started_at: jiff::Timestamp,
+    /// What contradicts the history is written down as failed, for whoever told a person of it; else it is refused.
+    pub may_fail: bool,
+    /// It may be the second try of a seal that was cut short: one that is there already is not made again.
+    pub resume: bool,
 }
 
 /// Writes the next generation and returns it as the chain now holds it.
@@ -67,6 +76,7 @@ pub fn seal(request: &SealRequest<'_>) -> Result<Generation, MhlError> {
             return Err(MhlError::Email { email: email.into() });
         }
     }
+    let _turn = Turn::take(request.root);
     let levels = levels(request)?;
     let plan = Plan::new(request, &levels)?;
     let mut done: BTreeMap<&RelPath, Generation> = BTreeMap::new();
@@ -82,6 +92,22 @@ pub fn seal(request: &SealRequest<'_>) -> Result<Generation, MhlError> {
     root.ok_or(MhlError::Entry { path: RelPath::root(), why: "it has no history" })
 }
 
+/// One process of ours at a time appends below a folder. Where the filesystem knows no locks there is none.
+struct Turn<'a>(&'a Root);
+
+impl<'a> Turn<'a> {
+    fn take(root: &'a Root) -> Self {
+        let _ = rustix::fs::flock(root.fd(), rustix::fs::FlockOperation::LockExclusive);
+        Turn(root)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(self.0.fd(), rustix::fs::FlockOperation::Unlock);
+    }
+}
+
 /// One history: the roll's own or a nested one.
 struct Level {
     base: RelPath,
@@ -94,13 +120,15 @@ struct Level {
 
 /// The roll's history first, then each nested one behind the one around it.
 fn levels(request: &SealRequest<'_>) -> Result<Vec<Level>, MhlError> {
-    let above = request.entries.iter().flat_map(|e| e.relpath().ancestors());
-    let folders: BTreeSet<RelPath> = request.folders.iter().cloned().chain(above).collect();
     let mut out: Vec<Level> = Vec::new();
-    for base in [RelPath::root()].into_iter().chain(nested_roots(&folders)) {
+    for base in [RelPath::root()].into_iter().chain(nested_roots(request.folders)) {
         let root = request.root.sub_root(&base);
         let root = root.map_err(|source| HistoryFault::Io { path: base.clone(), source })?;
-        let (history, orphans) = match History::read(&root) {
+        let own = read_own(&root, None).and_then(|h| {
+            h.iter().try_for_each(|h| check_references(&root, h))?;
+            Ok(h)
+        });
+        let (history, orphans) = match own {
             Ok(history) => (history, Vec::new()),
             Err(HistoryFault::ChainMissing { manifests, .. })
                 if base.is_root() && root.stat(&chain_path()).is_ok_and(|s| s.is_none()) =>
@@ -209,7 +237,8 @@ impl Level {
         let listed = |path: &RelPath| self.base.join_rel(path);
         let draft = |count: usize| self.draft(request, plan, levels, done, count);
         let links = self.history.as_ref().map(|h| &h.links[..]).unwrap_or_default();
-        if let Some(last) = links.last()
+        if request.resume
+            && let Some(last) = links.last()
             && last.name == self.manifest_name(last.number, request.started_at)
             && last.holds(&draft(links.len() - 1)?)
         {
@@ -281,32 +310,44 @@ impl Level {
         done: &BTreeMap<&RelPath, Generation>,
         count: usize,
     ) -> Result<Vec<u8>, MhlError> {
-        let (records, _) = match &self.history {
-            Some(h) => fold(&h.links[..count], &h.manifests[..count], &mut Vec::new()),
-            None => Default::default(),
+        let before = match &self.history {
+            Some(h) if count < h.links.len() => read_own(&self.root, Some(count))?,
+            _ => None,
         };
+        let none = BTreeMap::new();
+        let records = before.as_ref().or(self.history.as_ref()).map_or(&none, |h| &h.records);
         let shown =
             |path: &'_ RelPath| path.strip_prefix(&self.base).filter(|p| self.owns(path, levels) && !p.is_root());
         let mut unjudged = 0;
         let files: Vec<_> = plan.entries.iter().filter_map(|e| Some((*e, shown(e.relpath())?))).collect();
         let folders: Vec<_> = plan.folders.iter().filter_map(|f| Some((plan.pairs(f), shown(f)?))).collect();
         let mut rows = Vec::new();
+        let renamed = |path: &RelPath| {
+            let old = request.renames.get(&self.base.join_rel(path))?.strip_prefix(&self.base)?;
+            Some(old).filter(|old| !old.is_root())
+        };
         for (entry, path) in &files {
-            match judge(entry, records.get(path))? {
-                Some((action, digests)) => rows.push(Row::File(FileRow {
-                    path: path.as_portable().unwrap_or_default(),
-                    size_bytes: entry.size_bytes(),
-                    mtime_ns: entry.mtime_ns(),
-                    action,
-                    hashed_at: entry.hashed_at(),
-                    digests,
-                })),
+            let previous = renamed(path);
+            match judge(entry, records.get(previous.as_ref().unwrap_or(path)), request.may_fail)? {
+                Some((action, digests)) => {
+                    let at = Some(entry.hashed_at());
+                    let hash = |digest| HashRow { digest, action, at, exact: false };
+                    rows.push(Row::File(FileRow {
+                        path: path.as_portable().unwrap_or_default(),
+                        size_bytes: Some(entry.size_bytes()),
+                        mtime_ns: Some(entry.mtime_ns().into()),
+                        hashes: digests.into_iter().map(hash).collect(),
+                        previous: previous.as_ref().and_then(|p| p.as_portable()).map(str::to_owned),
+                    }));
+                }
                 None => unjudged += 1,
             }
         }
         for (pairs, path) in folders.iter().filter(|(pairs, _)| !pairs.is_empty()) {
+            let previous = renamed(path).and_then(|p| p.as_portable().map(str::to_owned));
+            let mtime_ns = request.folder_times.get(&self.base.join_rel(path)).copied();
             let path = path.as_portable().unwrap_or_default();
-            rows.push(Row::Folder(FolderRow { path, mtime_ns: None, pairs: pairs.clone() }));
+            rows.push(Row::Folder(FolderRow { path, mtime_ns, pairs: pairs.clone(), previous }));
         }
         let inner = done.iter().filter(|(at, _)| levels.iter().any(|l| l.base == ***at && self.owns(at, levels)));
         let references = inner.filter_map(|(at, generation)| {
@@ -322,7 +363,7 @@ impl Level {
         let comment: Vec<String> = request.creator.comment.iter().cloned().chain(told).collect();
         let patterns = match (&self.history, count) {
             // A later seal may have grown them; this one is asked what it would have written before.
-            (Some(h), n) if n < h.manifests.len() => &h.ignore,
+            (Some(h), n) if n < h.links.len() => &h.ignore,
             _ => &self.patterns,
         };
         let manifest = Manifest {
@@ -346,7 +387,11 @@ fn generation(link: &Link) -> Generation {
 
 /// The action word follows from the history, because other tools take the first `original` of a file as its reference.
 /// `None`: a failed file that the history has nothing to compare with.
-fn judge<'e>(entry: &'e SealEntry, record: Option<&Record>) -> Result<Option<(SealAction, Vec<&'e Digest>)>, MhlError> {
+fn judge<'e>(
+    entry: &'e SealEntry,
+    record: Option<&Record>,
+    may_fail: bool,
+) -> Result<Option<(SealAction, Vec<&'e Digest>)>, MhlError> {
     let path = || entry.relpath().clone();
     let digests = entry.digests().iter().filter(|d| HashFormat::MHL.contains(&d.format));
     let known = |d: &Digest| record.and_then(|r| r.get(d.format)).cloned();
@@ -367,6 +412,10 @@ fn judge<'e>(entry: &'e SealEntry, record: Option<&Record>) -> Result<Option<(Se
     };
     let common: Vec<_> = sorted.iter().filter(|d| known(d).is_some()).collect();
     if let Some(wrong) = common.iter().find(|d| known(d).as_ref() != Some(***d)) {
+        if may_fail {
+            let wrong = common.iter().filter(|d| known(d).as_ref() != Some(***d)).map(|d| **d).collect();
+            return Ok(Some((SealAction::Failed, wrong)));
+        }
         return Err(MhlError::Contradiction { path: path(), format: wrong.format });
     }
     if common.is_empty() {

@@ -1,6 +1,7 @@
 //! Content and structure hashes of folders, as ASC MHL defines them: over the digests of the children, sorted.
 
 use crate::digest::{Digest, HashFormat};
+use crate::hash::digest_of;
 use crate::relpath::RelPath;
 use std::collections::BTreeMap;
 
@@ -17,22 +18,6 @@ pub(crate) struct Pair {
 struct Lists {
     content: Vec<Vec<u8>>,
     structure: Vec<Vec<u8>>,
-}
-
-/// The digest of a short value that lies in memory.
-pub(crate) fn digest_of(format: HashFormat, bytes: &[u8]) -> Digest {
-    use sha2::Digest as _;
-    use xxhash_rust::{xxh3, xxh64};
-    let raw: Vec<u8> = match format {
-        HashFormat::C4 => sha2::Sha512::digest(bytes).to_vec(),
-        HashFormat::Md5 => md5::Md5::digest(bytes).to_vec(),
-        HashFormat::Sha1 => sha1::Sha1::digest(bytes).to_vec(),
-        HashFormat::Xxh128 => xxh3::xxh3_128(bytes).to_be_bytes().to_vec(),
-        HashFormat::Xxh3 => xxh3::xxh3_64(bytes).to_be_bytes().to_vec(),
-        HashFormat::Xxh64 => xxh64::xxh64(bytes, 0).to_be_bytes().to_vec(),
-        HashFormat::Blake3 => blake3::hash(bytes).as_bytes().to_vec(),
-    };
-    Digest::new(format, raw).expect("each hasher gives the length of its format")
 }
 
 /// The pair of every folder, the root's under `RelPath::root()`. `folders` need not name those above a file.

@@ -68,19 +68,29 @@ pub(crate) fn time(ns: i128) -> String {
 
 pub(crate) struct FileRow<'a> {
     pub path: &'a str,
-    pub size_bytes: u64,
-    pub mtime_ns: i64,
+    pub size_bytes: Option<u64>,
+    pub mtime_ns: Option<i128>,
+    /// In schema order.
+    pub hashes: Vec<HashRow<'a>>,
+    /// Its path in the record before, when it was renamed since.
+    pub previous: Option<String>,
+}
+
+pub(crate) struct HashRow<'a> {
+    pub digest: &'a Digest,
     pub action: SealAction,
-    pub hashed_at: Timestamp,
-    pub digests: Vec<&'a Digest>,
+    pub at: Option<Timestamp>,
+    /// Of somebody else's making: the fraction of a second is kept.
+    pub exact: bool,
 }
 
 pub(crate) struct FolderRow<'a> {
     pub path: &'a str,
-    /// `None` for what we write: a copy's folders carry the time of the copying, which says nothing and would make
-    /// two manifests of one card differ.
+    /// `None` for a copy: its folders carry the time of the copying, which says nothing and would make two manifests of
+    /// one card differ.
     pub mtime_ns: Option<i64>,
     pub pairs: Vec<&'a Pair>,
+    pub previous: Option<String>,
 }
 
 pub(crate) enum Row<'a> {
@@ -175,21 +185,29 @@ fn pairs(xml: &mut Xml, pairs: &[&Pair]) {
     }
 }
 
+pub(crate) fn action(action: SealAction) -> &'static str {
+    match action {
+        SealAction::Original => "original",
+        SealAction::Verified => "verified",
+        SealAction::Failed => "failed",
+    }
+}
+
 fn row(xml: &mut Xml, row: &Row<'_>) {
     match row {
         Row::File(f) => {
             xml.open("hash", &[]);
-            let (size, at) = (f.size_bytes.to_string(), time(f.mtime_ns.into()));
-            xml.leaf("path", &[("size", &size), ("lastmodificationdate", &at)], f.path);
-            let action = match f.action {
-                SealAction::Original => "original",
-                SealAction::Verified => "verified",
-                SealAction::Failed => "failed",
-            };
-            let at = time(f.hashed_at.as_nanosecond());
-            for d in &f.digests {
-                xml.leaf(d.format.name(), &[("action", action), ("hashdate", &at)], &d.text());
+            let (size, at) = (f.size_bytes.map(|s| s.to_string()), f.mtime_ns.map(time));
+            let optional = [("size", &size), ("lastmodificationdate", &at)];
+            let attributes: Vec<_> = optional.iter().filter_map(|(k, v)| Some((*k, v.as_deref()?))).collect();
+            xml.leaf("path", &attributes, f.path);
+            for h in &f.hashes {
+                let at = h.at.map(|at| if h.exact { at.to_string() } else { time(at.as_nanosecond()) });
+                let mut attributes = vec![("action", action(h.action))];
+                attributes.extend(at.iter().map(|at| ("hashdate", at.as_str())));
+                xml.leaf(h.digest.format.name(), &attributes, &h.digest.text());
             }
+            f.previous.iter().for_each(|p| xml.leaf("previousPath", &[], p));
         }
         Row::Folder(f) => {
             xml.open("directoryhash", &[]);
@@ -197,6 +215,7 @@ fn row(xml: &mut Xml, row: &Row<'_>) {
             let attributes: Vec<_> = at.iter().map(|at| ("lastmodificationdate", at.as_str())).collect();
             xml.leaf("path", &attributes, f.path);
             pairs(xml, &f.pairs);
+            f.previous.iter().for_each(|p| xml.leaf("previousPath", &[], p));
         }
     }
     xml.close();
@@ -206,7 +225,8 @@ fn row(xml: &mut Xml, row: &Row<'_>) {
 mod tests {
     use super::*;
     use crate::digest::HashFormat;
-    use crate::mhl::tree_hash::{digest_of, tree_hash};
+    use crate::hash::digest_of;
+    use crate::mhl::tree_hash::tree_hash;
     use crate::relpath::RelPath;
 
     #[test]
@@ -222,13 +242,18 @@ mod tests {
         let tree = tree_hash(HashFormat::Xxh64, paths.iter().zip(&digests), &folders);
         let mut rows: Vec<Row<'_>> = Vec::new();
         for ((path, text), digest) in files.iter().zip(&digests) {
-            let action = SealAction::Original;
-            let (size_bytes, digests) = (text.len() as u64, vec![digest]);
-            rows.push(Row::File(FileRow { path, size_bytes, mtime_ns, action, hashed_at, digests }));
+            let hashes = vec![HashRow { digest, action: SealAction::Original, at: Some(hashed_at), exact: false }];
+            let (size_bytes, mtime_ns) = (Some(text.len() as u64), Some(mtime_ns.into()));
+            rows.push(Row::File(FileRow { path, size_bytes, mtime_ns, hashes, previous: None }));
         }
         for folder in &folders {
             let path = folder.as_portable().unwrap();
-            rows.push(Row::Folder(FolderRow { path, mtime_ns: Some(mtime_ns), pairs: vec![&tree[folder]] }));
+            rows.push(Row::Folder(FolderRow {
+                path,
+                mtime_ns: Some(mtime_ns),
+                pairs: vec![&tree[folder]],
+                previous: None,
+            }));
         }
         let creator = Creator {
             hostname: "cart1".into(),
@@ -273,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_folder_comes_after_all_it_holds_and_before_its_next_sibling() {
-        let folder = |path| Row::Folder(FolderRow { path, mtime_ns: None, pairs: Vec::new() }).key();
+        let folder = |path| Row::Folder(FolderRow { path, mtime_ns: None, pairs: Vec::new(), previous: None }).key();
         let order = [folder("a/b"), folder("a"), folder("a b"), folder("a.b")];
         assert!(order.is_sorted(), "{order:?}");
     }

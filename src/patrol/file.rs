@@ -1,6 +1,6 @@
 //! One copy of one file: what it should be, and the look at it.
 
-use super::folder::{Folder, quickest};
+use super::folder::Folder;
 use crate::catalog::{Catalog, CatalogError};
 use crate::clip::CardId;
 use crate::copy::{CopyState, ReadBack};
@@ -114,7 +114,7 @@ impl FileTask {
             }
             Want::History => {
                 let record = folder.history().and_then(|h| h.records.get(relpath));
-                let Some((record, digest)) = record.and_then(|r| Some((r, quickest(r)?))) else {
+                let Some((record, digest)) = record.and_then(|r| Some((r, mhl::quickest(r)?))) else {
                     let note = "nothing is left to compare it with";
                     return Seen::Bad(folder.finding(FindingKind::Altered, relpath, note));
                 };

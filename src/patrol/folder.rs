@@ -2,7 +2,6 @@
 
 use crate::catalog::CopyRootRow;
 use crate::copy::Generation;
-use crate::digest::HashFormat;
 use crate::disk::facts::{self, Facts};
 use crate::disk::list::{self, ListError};
 use crate::disk::read::PastCache;
@@ -230,10 +229,4 @@ pub(super) fn is_history(relpath: &RelPath) -> bool {
 
 fn chain_path() -> RelPath {
     RelPath::new(format!("{}/ascmhl_chain.xml", mhl::FOLDER)).unwrap_or_default()
-}
-
-/// A digest of the history to compare with, the quickest to compute first.
-pub(super) fn quickest(record: &mhl::Record) -> Option<&crate::digest::Digest> {
-    use HashFormat::*;
-    [Xxh128, Xxh3, Xxh64, Sha1, Md5, C4].into_iter().find_map(|format| record.get(format))
 }

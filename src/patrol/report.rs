@@ -2,6 +2,7 @@
 
 use crate::finding::{Finding, FindingKind};
 use crate::patrol::PatrolError;
+use crate::patrol::seal::Sealed;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -27,6 +28,12 @@ pub struct CheckReport {
     pub coverage_lost: bool,
     /// Copies that no offload ever proved, and that are not there: an offload is missing, not a file.
     pub never_proven: u64,
+    /// Generations that were written, one a copy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<Sealed>,
+    /// Why none was, a sentence a copy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unsealed: Vec<String>,
     /// A person named what to check, and waits for an answer.
     #[serde(skip)]
     pub by_name: bool,
@@ -55,6 +62,7 @@ impl CheckReport {
             () if has(FindingKind::Unreadable) => 12,
             () if has(FindingKind::Missing) => 10,
             () if self.coverage_lost => 20,
+            () if !self.unsealed.is_empty() => 1,
             () if self.by_name && self.files == 0 && !self.absent.is_empty() => 1,
             () => 0,
         }

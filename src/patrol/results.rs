@@ -45,6 +45,9 @@ impl Pass<'_> {
                 self.report.files += 1;
                 self.report.bytes += file.stat().size_bytes;
                 self.progress.event(Event::FileDone { relpath, lane: &folder.lane });
+                if self.is_to_seal {
+                    self.seen.entry(task.todo.folder).or_default().good.push(file.clone());
+                }
                 let proof = Proof {
                     size_bytes: file.stat().size_bytes,
                     mtime_ns: file.stat().mtime_ns,
@@ -68,6 +71,9 @@ impl Pass<'_> {
             }
             Seen::Bad(mut finding) => {
                 self.report.files += 1;
+                if self.is_to_seal && finding.kind == FindingKind::Altered && task.was_proven {
+                    self.seen.entry(task.todo.folder).or_default().altered.push(relpath.clone());
+                }
                 if finding.kind != FindingKind::Missing {
                     self.report.bytes += task.todo.size_bytes;
                 }

@@ -4,7 +4,7 @@ use super::file::{FileTask, Seen, Todo};
 use super::folder::{Folder, FolderSeen, FolderTask, is_history};
 use super::pace::Pace;
 use super::report::{Absent, CheckReport};
-use super::{PatrolError, scope::Volumes};
+use super::{PatrolError, scope::Volumes, seal};
 use crate::catalog::{Catalog, CatalogError, Mark};
 use crate::clip::{CardId, VolumeId};
 use crate::disk::facts::Facts;
@@ -58,7 +58,7 @@ pub(super) struct Limits {
 
 /// All that a pass works on.
 pub(super) struct Pass<'a> {
-    station: &'a Station,
+    pub(super) station: &'a Station,
     pub(super) progress: &'a dyn Progress,
     pub folders: Vec<Folder>,
     pub(super) devices: Vec<Device>,
@@ -70,6 +70,9 @@ pub(super) struct Pass<'a> {
     /// Good and bad copies a card, for its log.
     pub(super) cards: BTreeMap<CardId, (u64, u64)>,
     pub(super) cut_short: bool,
+    /// Kept a folder when a generation shall be written.
+    pub(super) seen: BTreeMap<usize, seal::Seen>,
+    pub(super) is_to_seal: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -86,6 +89,8 @@ impl<'a> Pass<'a> {
             clips: HashMap::new(),
             cards: BTreeMap::new(),
             cut_short: false,
+            seen: BTreeMap::new(),
+            is_to_seal: false,
         }
     }
 

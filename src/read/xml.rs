@@ -5,7 +5,7 @@
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
-use std::collections::HashSet;
+use std::borrow::Cow;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
@@ -79,10 +79,45 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Element, XmlError> {
     Ok(root)
 }
 
+/// The text of a document in the encoding that its first bytes or its declaration name (XML 1.0, appendix F). Bytes
+/// that this encoding does not have are refused, never replaced.
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
+    use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+    let by_mark = Encoding::for_bom(bytes).map(|(e, mark)| (e, &bytes[mark..]));
+    let (encoding, rest) = match (by_mark, bytes) {
+        (Some(found), _) => found,
+        (None, [b'<', 0, ..]) => (UTF_16LE, bytes),
+        (None, [0, b'<', ..]) => (UTF_16BE, bytes),
+        (None, _) => match declared(bytes) {
+            None => (UTF_8, bytes),
+            // Both would have been seen by their first bytes.
+            Some(label) => match Encoding::for_label(label) {
+                Some(e) if e == UTF_16LE || e == UTF_16BE => return Err(XmlError::Encoding),
+                Some(e) => (e, bytes),
+                None => return Err(XmlError::Encoding),
+            },
+        },
+    };
+    encoding.decode_without_bom_handling_and_without_replacement(rest).ok_or(XmlError::Encoding)
+}
+
+/// The label in `<?xml version="1.0" encoding="..."?>`, for encodings that write these characters as ASCII does.
+fn declared(bytes: &[u8]) -> Option<&[u8]> {
+    let head = bytes.strip_prefix(b"<?xml")?;
+    let head = &head[..head.len().min(200)];
+    let end = head.windows(2).position(|w| w == b"?>")?;
+    let at = head[..end].windows(8).position(|w| w == b"encoding")? + 8;
+    let rest = head[at..end].trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let (quote, rest) = rest.split_first().filter(|(q, _)| matches!(**q, b'"' | b'\''))?;
+    rest.split(|b| b == quote).next()
+}
+
 /// Hands out the parts of a document that may be large, so that it is never held whole as a tree.
 pub struct Reader<'a> {
     xml: NsReader<&'a [u8]>,
     limits: Limits,
+    /// The text was decoded before: what the declaration says of its encoding is done with.
+    decoded: bool,
     /// Elements entered by the caller, the root being the first.
     entered: usize,
 }
@@ -107,11 +142,19 @@ impl<'a> Reader<'a> {
             return Err(XmlError::Oversize(bytes.len() as u64, limits.bytes));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| XmlError::Encoding)?;
+        Ok(Reader { decoded: false, ..Self::of_text(text, limits)? })
+    }
+
+    /// For what [`decode`] gave.
+    pub fn of_text(text: &'a str, limits: Limits) -> Result<Self, XmlError> {
+        if text.len() as u64 > limits.bytes {
+            return Err(XmlError::Oversize(text.len() as u64, limits.bytes));
+        }
         let mut xml = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
         let config = xml.config_mut();
         config.expand_empty_elements = true;
         config.check_comments = true;
-        Ok(Reader { xml, limits, entered: 0 })
+        Ok(Reader { xml, limits, decoded: true, entered: 0 })
     }
 
     /// Enters the root element and gives its name and attributes.
@@ -221,7 +264,7 @@ impl<'a> Reader<'a> {
                 Event::Decl(decl) => {
                     let name = decl.encoding().transpose().map_err(|e| self.syntax(e.to_string()))?;
                     let known = |n: &str| ["utf-8", "utf8", "us-ascii"].contains(&n.to_ascii_lowercase().as_str());
-                    if name.is_some_and(|n| !known(&n)) {
+                    if !self.decoded && name.is_some_and(|n| !known(&n)) {
                         return Err(XmlError::Encoding);
                     }
                     continue;
@@ -260,17 +303,18 @@ impl<'a> Reader<'a> {
             ResolveResult::Unknown(_) => return Err(self.syntax("a namespace prefix that nothing declares")),
         };
         let mut element = Element { namespace, name: local.into_inner().to_owned(), ..Element::default() };
-        let mut seen = HashSet::new();
-        // The crate's own check for doubles is quadratic.
+        let mut seen: Vec<&str> = Vec::new();
+        // The crate's own check for doubles is quadratic, and so is this one; but here few are many.
         for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|e| self.syntax(e.to_string()))?;
             let name = attribute.key.0;
             if seen.len() >= self.limits.attributes {
                 return Err(self.limit("number of attributes"));
             }
-            if !seen.insert(name.to_owned()) {
+            if seen.contains(&name) {
                 return Err(self.syntax("an attribute is given twice"));
             }
+            seen.push(name);
             let value = attribute
                 .normalized_value(quick_xml::XmlVersion::Explicit1_0)
                 .map_err(|e| self.syntax(e.to_string()))?;

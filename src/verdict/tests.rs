@@ -62,6 +62,7 @@ fn good(files: usize, copies: usize) -> Evidence {
         warnings: vec![],
         findings: vec![],
         skipped: vec![],
+        source_checks: vec![],
         relaxed: Relaxed::default(),
         catalog_sound: true,
         hold: None,

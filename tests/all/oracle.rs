@@ -8,7 +8,7 @@ use std::process::Command;
 
 pub struct Reference {
     bin: PathBuf,
-    schemas: PathBuf,
+    pub schemas: PathBuf,
     /// A module in the way of the one that asks a server for updates at every start.
     stub: tempfile::TempDir,
 }
@@ -42,13 +42,13 @@ impl Reference {
         Some(Reference { bin, schemas, stub })
     }
 
-    fn run(&self, program: &str, args: &[&str]) -> Said {
+    pub fn run(&self, program: &str, args: &[&str]) -> Said {
         let mut command = Command::new(self.bin.join(program));
         command.args(args).env("PYTHONPATH", self.stub.path()).env("LC_ALL", "C.UTF-8").env("LANG", "C.UTF-8");
         command.output().unwrap().into()
     }
 
-    fn verify(&self, roll: &Path) -> Said {
+    pub fn verify(&self, roll: &Path) -> Said {
         self.run("ascmhl-debug", &["verify", roll.to_str().unwrap()])
     }
 

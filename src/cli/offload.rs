@@ -63,6 +63,13 @@ fn show_plan(door: &Door, plan: &PlanReport) -> anyhow::Result<Exit> {
             n => format!(", room for {} of this size after it", count(n, "more card")),
         };
         out.line(format!("to {}: {free} free{room}, proof {proof}, disk {}", d.destination, d.disk));
+        match (d.there_already, d.there_differing) {
+            (0, _) => {}
+            (n, 0) => out.line(format!("   {} there already, by size and samples", count(n as u64, "file"))),
+            (n, bad) => {
+                out.line(format!("   {} there already, {bad} of them other than the card's", count(n as u64, "file")))
+            }
+        }
     }
     for w in &plan.warnings {
         out.line(format!("warning: {}", w.text));

@@ -69,7 +69,8 @@ pub(super) fn seal(
         let rows = catalog.copies(dest.id)?;
         let mut entries = Vec::new();
         for row in rows.iter().filter(|r| r.state == CopyState::Proven) {
-            let digests = records.get(&row.relpath).and_then(|r| r.digests.clone());
+            // What the card gives differently each time is proven of one reading only: no manifest may hold it.
+            let digests = records.get(&row.relpath).filter(|r| !r.unstable).and_then(|r| r.digests.clone());
             if let (Some(proof), Some(digests)) = (standing_proof(dest, row), digests) {
                 entries.extend(SealEntry::proven(&digests, &proof, SealAction::Original));
             }
@@ -79,6 +80,8 @@ pub(super) fn seal(
         if entries.len() + chains < listing.files.len() {
             let missing = listing.files.len() - entries.len() - chains;
             let why = rows.iter().filter(|r| r.state != CopyState::Proven).find_map(|r| r.note.as_deref());
+            let unsteady = || records.values().any(|r| r.unstable).then_some("the card's readings do not agree");
+            let why = why.or_else(unsteady);
             let why = why.map(|w| format!(": {w}")).unwrap_or_default();
             let note =
                 format!("\"{}\": {missing} of {} files are not proven there{why}", dest.name, listing.files.len());

@@ -5,7 +5,7 @@ use super::{IngestError, Request, Station};
 use crate::card;
 use crate::catalog::Catalog;
 use crate::clip::{CardId, Listing, SourceKind, Warning};
-use crate::disk::facts;
+use crate::disk::{Root, facts};
 use crate::job::{Hold, Step};
 use crate::offload::plan;
 use crate::progress::{Event, Progress};
@@ -36,6 +36,11 @@ pub struct PlanDestination {
     pub free_bytes: u64,
     /// How many more cards of this size fit after this one.
     pub cards_left: u64,
+    /// Card files whose names are in the roll's folder there already. A guess by size and samples of the bytes: the
+    /// offload itself reads both whole.
+    pub there_already: usize,
+    /// Of these, the ones that look different.
+    pub there_differing: usize,
 }
 
 /// Everything known before the first byte.
@@ -198,18 +203,52 @@ fn present(place: &Place, folder: &str, listing: &Listing) -> Result<Vec<RelPath
     Ok(listing.files.iter().filter(there).map(|f| f.relpath.clone()).collect())
 }
 
+/// Same size, and the same bytes at the start, in the middle and at the end.
+fn looks_equal(card: &Root, base: &Root, relpath: &RelPath, place: &RelPath) -> bool {
+    use std::os::unix::fs::FileExt;
+    const SAMPLE_BYTES: u64 = 64 << 10;
+    let look = || -> std::io::Result<bool> {
+        let (a, b) = (card.open_file(relpath)?, base.open_file(place)?);
+        let size = a.metadata()?.len();
+        if b.metadata()?.len() != size {
+            return Ok(false);
+        }
+        let len = SAMPLE_BYTES.min(size) as usize;
+        let (mut of_a, mut of_b) = (vec![0; len], vec![0; len]);
+        for at in [0, (size - len as u64) / 2, size - len as u64] {
+            a.read_exact_at(&mut of_a, at)?;
+            b.read_exact_at(&mut of_b, at)?;
+            if of_a != of_b {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    look().unwrap_or(false)
+}
+
 /// `offload --dry-run`.
 pub fn dry_run(station: &Station, catalog: &mut Catalog, request: &Request) -> Result<PlanReport, IngestError> {
     let p = see(station, catalog, request, true)?;
     let listing = &p.source.card.listing;
     let bytes = listing.bytes();
-    let destination = |place: &Place| PlanDestination {
-        destination: place.name.clone(),
-        disk: place.facts.disk.text.clone(),
-        read_back: facts::read_back_class(&place.facts.mount.fs_type),
-        free_bytes: place.facts.free_bytes,
-        cards_left: (place.facts.free_bytes.checked_div(bytes.max(1)).unwrap_or(0)).saturating_sub(1),
-    };
+    let mut destinations = Vec::new();
+    for (place, folder) in p.places.iter().zip(&p.folders) {
+        let there = present(place, folder, listing)?;
+        let folder = RelPath::new(folder).map_err(|e| IngestError::Roll(e.to_string()))?;
+        let look = |relpath: &&RelPath| !looks_equal(&p.source.root, &place.base, relpath, &folder.join_rel(relpath));
+        // What is there already needs no room again.
+        let missing = bytes.saturating_sub(there.iter().filter_map(|r| listing.file(r)).map(|f| f.size_bytes).sum());
+        destinations.push(PlanDestination {
+            destination: place.name.clone(),
+            disk: place.facts.disk.text.clone(),
+            read_back: facts::read_back_class(&place.facts.mount.fs_type),
+            free_bytes: place.facts.free_bytes,
+            cards_left: place.facts.free_bytes.saturating_sub(missing) / bytes.max(1),
+            there_already: there.len(),
+            there_differing: there.iter().filter(look).count(),
+        });
+    }
     Ok(PlanReport {
         roll: p.roll,
         source_kind: p.source.kind,
@@ -219,7 +258,7 @@ pub fn dry_run(station: &Station, catalog: &mut Catalog, request: &Request) -> R
         clips: p.source.card.clips.len(),
         known: p.known.map(|id| id.to_string()),
         warnings: p.warnings,
-        destinations: p.places.iter().map(destination).collect(),
+        destinations,
         refusals: p.refusals.iter().map(ToString::to_string).collect(),
     })
 }

@@ -1,6 +1,6 @@
 //! What one station promises of one card and the next: verdicts, second offloads, additions, places, the catalog.
 
-use crate::place::{Image, Place, Said, stamps};
+use crate::place::{Image, Place, Said, flip, stamps};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -239,6 +239,22 @@ fn a_dry_run_writes_nothing() {
     assert_eq!(place.run(&["cards", "--json"]).json()["cards"].as_array().unwrap().len(), 0);
     assert_ne!(run(&["--to", "a", "--to", "card/A001/x"]).code, 0);
     assert!(!place.card().join("x").exists());
+}
+
+#[test]
+fn a_dry_run_tells_the_room_and_what_looks_as_if_it_were_there() {
+    let place = Place::new().with_card();
+    let plan = |of: &Place| of.run(&["offload", "card/A001", "--dry-run", "--to", "a", "--json"]).expect(0).json();
+    let before = plan(&place)["destinations"][0].clone();
+    assert_eq!((&before["there_already"], &before["there_differing"]), (&0.into(), &0.into()));
+    assert!(before["cards_left"].as_u64().unwrap() > 0);
+    place.offload(&[]).expect(0);
+    // The samples see its middle; its size and time stay.
+    flip(&place.path("a/A001/CLIPS/A001C001.MOV"), 1_750_000);
+    let after = plan(&place)["destinations"][0].clone();
+    assert_eq!((&after["there_already"], &after["there_differing"]), (&3.into(), &1.into()));
+    let text = place.run(&["offload", "card/A001", "--dry-run", "--to", "a"]).expect(0).stdout;
+    assert!(text.contains("room for ") && text.contains("3 files there already, 1 of them other"), "{text}");
 }
 
 #[test]

@@ -254,6 +254,11 @@ impl<'a> Work<'a> {
                 let text = format!("\"{old}\" is renamed for the second time: the reference tool will call it missing");
                 self.out.notes.push(text);
             }
+            if !level.base.is_root() && !pairs.is_empty() {
+                let text =
+                    format!("\"{}\": asked from above, the reference tool will call renamed files new", level.base);
+                self.out.notes.push(text);
+            }
             let full = |path: &RelPath| level.base.join_rel(path);
             let fresh: BTreeSet<RelPath> =
                 level.folders.iter().map(|f| f.path.clone()).filter(|f| !history.folders.contains(f)).collect();

@@ -12,6 +12,8 @@ mod code;
 mod config_samples;
 #[path = "all/daemon.rs"]
 mod daemon;
+#[path = "all/devices.rs"]
+mod devices;
 #[path = "all/faults.rs"]
 mod faults;
 #[path = "all/floors.rs"]

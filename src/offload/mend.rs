@@ -206,7 +206,7 @@ impl<'a> Work<'a> {
         let Ok(mut read) = PastCache::open(&self.card.root, relpath, &self.card.fs_type) else { return Vec::new() };
         let alive = self.dests.iter().enumerate().filter(|(d, _)| self.dead[*d].get().is_none());
         let mut temps: Vec<_> =
-            alive.filter_map(|(_, dest)| Some((dest, Partial::begin(dest, relpath).ok()?))).collect();
+            alive.filter_map(|(_, dest)| Some((dest, Partial::begin(dest, relpath, size_bytes).ok()?))).collect();
         let (mut buf, mut lost, mut at) = (buffer(BLOCK_BYTES as usize), Vec::new(), 0);
         while at < size_bytes && !self.stop_asked() {
             let len = PIECE_BYTES.min(size_bytes - at);
@@ -231,7 +231,9 @@ impl<'a> Work<'a> {
             };
             self.note(told);
         }
-        join_blocks(lost.iter().map(|(at, _)| at / BLOCK_BYTES), size_bytes)
+        let mut blocks: Vec<u64> = lost.iter().map(|(at, _)| at / BLOCK_BYTES).collect();
+        blocks.dedup();
+        join_blocks(blocks, size_bytes)
     }
 }
 
@@ -246,11 +248,12 @@ struct Partial<'d> {
 }
 
 impl<'d> Partial<'d> {
-    fn begin(dest: &'d Destination, relpath: &RelPath) -> io::Result<Self> {
+    fn begin(dest: &'d Destination, relpath: &RelPath, size_bytes: u64) -> io::Result<Self> {
         let place = salvage_place(dest, relpath, ".partial")?;
         remove(&dest.base, &place)?;
         write_whole(&dest.base, &place, b"", Replace::Never)?;
         let file = open_ours(&dest.base, &place)?;
+        file.set_len(size_bytes)?;
         Ok(Partial { dest, place, file })
     }
 

@@ -27,6 +27,8 @@ mod oracle;
 #[allow(dead_code)]
 #[path = "all/place.rs"]
 mod place;
+#[path = "all/powercut.rs"]
+mod powercut;
 #[path = "all/real_media.rs"]
 mod real_media;
 #[path = "all/shim.rs"]

@@ -103,6 +103,10 @@ impl Paused {
         self.child.id()
     }
 
+    pub fn child(self) -> Child {
+        self.child
+    }
+
     /// Goes on, to the end.
     pub fn go(self) -> Said {
         std::fs::write(self.mark.join("go"), b"").unwrap();

@@ -66,6 +66,9 @@ find_missing() {
     need mount env PATH="$PATH:/usr/sbin:/sbin" sh -c 'command -v mount && command -v losetup'
     if [ "$1" = test ]; then
         need python3-venv python3 -c 'import ensurepip, venv'
+        # Power cuts on each filesystem that takes groups (test.sh --slow).
+        need xfsprogs env PATH="$PATH:/usr/sbin:/sbin" sh -c 'command -v mkfs.xfs'
+        need btrfs-progs env PATH="$PATH:/usr/sbin:/sbin" sh -c 'command -v mkfs.btrfs'
     fi
     # test.sh runs bench.sh once, with small cards.
     if [ "$1" != demo ]; then

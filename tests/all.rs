@@ -12,6 +12,8 @@ mod code;
 mod config_samples;
 #[path = "all/daemon.rs"]
 mod daemon;
+#[path = "all/devices.rs"]
+mod devices;
 #[path = "all/faults.rs"]
 mod faults;
 #[path = "all/floors.rs"]
@@ -31,6 +33,8 @@ mod oracle;
 #[allow(dead_code)]
 #[path = "all/place.rs"]
 mod place;
+#[path = "all/powercut.rs"]
+mod powercut;
 #[path = "all/real_media.rs"]
 mod real_media;
 #[path = "all/shim.rs"]

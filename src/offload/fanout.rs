@@ -151,8 +151,11 @@ impl<'a> Work<'a> {
     }
 
     /// Leaves a destination behind that held the card up for long while the others were idle more than half of the
-    /// time: they go on at their own pace, and it is filled later from one of them.
+    /// time: they go on at their own pace, and it is filled later from one of them. Then it holds nobody up.
     fn watch_lags(&self, todo: &[usize]) {
+        if self.card.is_copy() {
+            return;
+        }
         let alive: Vec<usize> = todo.iter().copied().filter(|d| self.dead[*d].get().is_none()).collect();
         let queued = |d: usize| self.inboxes.iter().map(|stream| stream[d].len()).sum::<usize>();
         let waiting: Vec<usize> = alive.iter().copied().filter(|d| queued(*d) <= 1).collect();

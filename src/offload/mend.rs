@@ -217,7 +217,7 @@ impl<'a> Work<'a> {
             at += len;
         }
         for (dest, partial) in partials {
-            let told = match partial.end() {
+            let told = match partial.end(size_bytes) {
                 Ok((place, saved)) => {
                     format!("{saved} of {size_bytes} bytes could be read and are kept in \"{place}\"")
                 }
@@ -263,13 +263,16 @@ impl<'d> Partial<'d> {
         }
     }
 
-    fn end(self) -> io::Result<(RelPath, u64)> {
+    /// The place, and how many bytes this run saved there.
+    fn end(self, size_bytes: u64) -> io::Result<(RelPath, u64)> {
         let saved = self.saved?;
-        self.file.sync_all()?;
-        // Made now, and nothing came.
-        if self.file.metadata()?.len() == 0 {
-            remove(&self.dest.base, &self.place)?;
+        match self.file.metadata()?.len() {
+            // Made now, and nothing came.
+            0 => remove(&self.dest.base, &self.place)?,
+            // The file has its length also where its end is lost.
+            _ => self.file.set_len(size_bytes)?,
         }
+        self.file.sync_all()?;
         Ok((self.place, saved))
     }
 }

@@ -54,10 +54,17 @@ impl Faulty {
 
     /// Runs to its end; a fault that did not happen tests nothing.
     #[track_caller]
-    pub fn said(mut self) -> Said {
+    pub fn said(self) -> Said {
+        self.ran().0
+    }
+
+    /// Runs to its end, however that is; also gives what fired: a line a hit.
+    #[track_caller]
+    pub fn ran(mut self) -> (Said, String) {
         let said: Said = self.command.output().unwrap().into();
-        assert!(!self.fired().is_empty(), "no fault fired: {} {}", said.stdout, said.stderr);
-        said
+        let fired = self.fired();
+        assert!(!fired.is_empty(), "no fault fired: {} {}", said.stdout, said.stderr);
+        (said, fired)
     }
 
     /// Runs well to its end, and gives what fired: a line a hit.
@@ -94,6 +101,10 @@ pub struct Paused {
 impl Paused {
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn child(self) -> Child {
+        self.child
     }
 
     /// Goes on, to the end.

@@ -6,6 +6,7 @@
 // unlink, list, clock. Hits are counted over all threads of one process.
 // Acts: errno N; flip (one bit of the buffer; which, by the argument); half (an honest short write); lie (says done, does nothing);
 // kill (before the call), killed (after it); pause (until the file `go` lies in the mark folder); seen (nothing);
+// slow MS (waits before the call); bad OFFSET (a read of that byte of the file fails with EIO, others are no hits);
 // jump SECS (the clock, once another rule did arm).
 // Every hit that acts adds a line to the file `fired` in the folder GOODGATE_FAULT_MARK: a test can tell that its
 // fault happened.
@@ -71,12 +72,14 @@ static void nap(void) {
     while (syscall(SYS_faccessat, AT_FDCWD, go, F_OK) != 0) syscall(SYS_nanosleep, &ms, 0);
 }
 
-// The rule that acts on this call now, if any.
-static struct rule *hit(const char *op, const char *path) {
+// The rule that acts on this call now, if any. The call is for `n` bytes from `at`, where that is known.
+static struct rule *hit_at(const char *op, const char *path, off64_t at, size_t n_bytes) {
     pthread_once(&once, load);
     for (int i = 0; i < count; i++) {
         struct rule *r = &rules[i];
         if (strncmp(r->op, op, strlen(r->op)) != 0 || !strstr(path, r->part)) continue;
+        int bad = strcmp(r->act, "bad") == 0;
+        if (bad && (r->argument < at || r->argument - at >= (off64_t)n_bytes)) continue;
         long n = __sync_add_and_fetch(&r->seen, 1);
         if (n < r->first || (r->hits > 0 && n >= r->first + r->hits)) continue;
         char line[4600];
@@ -88,10 +91,17 @@ static struct rule *hit(const char *op, const char *path) {
             nap();
             continue;
         }
+        if (strcmp(r->act, "slow") == 0) {
+            struct timespec wait = {r->argument / 1000, r->argument % 1000 * 1000000};
+            syscall(SYS_nanosleep, &wait, 0);
+            continue;
+        }
         return r;
     }
     return 0;
 }
+
+static struct rule *hit(const char *op, const char *path) { return hit_at(op, path, 0, 0); }
 
 static int is(const struct rule *r, const char *act) { return r && strcmp(r->act, act) == 0; }
 
@@ -139,20 +149,21 @@ WRITE(write, (int fd, const void *b, size_t n), PLAIN)
 WRITE(pwrite, (int fd, const void *b, size_t n, off_t at), PLACED)
 WRITE(pwrite64, (int fd, const void *b, size_t n, off64_t at), PLACED)
 
-#define READ(f, params, call)                                                         \
+#define READ(f, params, at, call)                                                     \
     ssize_t f params {                                                                \
         NEXT(f);                                                                      \
         char p[4096];                                                                 \
-        struct rule *r = hit("read", path_of(fd, 0, p));                              \
+        struct rule *r = hit_at("read", path_of(fd, 0, p), at, n);                    \
         FAILS(r)                                                                      \
+        if (is(r, "bad")) { errno = EIO; return -1; }                                 \
         ssize_t got = call;                                                           \
         if (is(r, "flip") && got > 0) ((char *)b)[got / 2] ^= 1 << (r->argument & 7);                      \
         after(r);                                                                     \
         return got;                                                                   \
     }
-READ(read, (int fd, void *b, size_t n), next(fd, b, n))
-READ(pread, (int fd, void *b, size_t n, off_t at), next(fd, b, n, at))
-READ(pread64, (int fd, void *b, size_t n, off64_t at), next(fd, b, n, at))
+READ(read, (int fd, void *b, size_t n), lseek64(fd, 0, SEEK_CUR), next(fd, b, n))
+READ(pread, (int fd, void *b, size_t n, off_t at), at, next(fd, b, n, at))
+READ(pread64, (int fd, void *b, size_t n, off64_t at), at, next(fd, b, n, at))
 
 #define DO(f, params, op, path, call)                                                 \
     int f params {                                                                    \

@@ -174,7 +174,8 @@ fn cut_between_the_names_of_a_group_and_their_sync() {
     // Without a large file, whose own sync would make the names durable, too.
     let place = frames();
     let Some(disk) = Disk::new(&place, "ext4") else { return };
-    let paused = Faulty::offload(&place, &["syncfs|/b|2|1|pause"]).paused();
+    // The first is that of the folders, the second comes before the read-back.
+    let paused = Faulty::offload(&place, &["syncfs|/b|3|1|pause"]).paused();
     assert_eq!(named(&place), 60, "all of the group are renamed");
     assert!(disk.cut(paused.child()));
     assert_eq!(named(&place), 0, "and nothing had reached the disk: the cut cuts");

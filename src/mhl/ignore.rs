@@ -28,7 +28,8 @@ impl Patterns {
         }
         let mut builder = GitignoreBuilder::new("");
         let mut bad = all[all.len().min(MOST)..].to_vec();
-        for line in all.iter().take(MOST) {
+        // The defaults hold by name, whatever the lines say: most histories have no glob at all.
+        for line in all.iter().take(MOST).skip(DEFAULTS.len()) {
             if builder.add_line(None, line).is_err() {
                 bad.push(line.clone());
             }
@@ -46,10 +47,11 @@ impl Patterns {
 
     /// Nothing below an ignored folder comes back, whatever `!` says: so git has it.
     pub fn ignores(&self, relpath: &RelPath, is_dir: bool) -> bool {
-        relpath.segments().any(|s| s == b"ascmhl")
-            || relpath.name() == b".DS_Store"
-            || relpath.ancestors().iter().any(|a| self.globs.matched(a.as_path(), true).is_ignore())
-            || self.globs.matched(relpath.as_path(), is_dir).is_ignore()
+        let is_default = |s: &[u8]| s == b"ascmhl" || s == b".DS_Store";
+        relpath.segments().any(is_default)
+            || !self.globs.is_empty()
+                && (relpath.ancestors().iter().any(|a| self.globs.matched(a.as_path(), true).is_ignore())
+                    || self.globs.matched(relpath.as_path(), is_dir).is_ignore())
     }
 
     /// The same for an entry whose folders are known not to be ignored.

@@ -150,11 +150,16 @@ impl<'a> Work<'a> {
     }
 
     /// Leaves a destination behind that held the card up for long while the others were idle more than half of the
-    /// time: they go on at their own pace, and it is filled later from one of them.
+    /// time: they go on at their own pace, and it is filled later from one of them. What is filled from a copy holds
+    /// nobody up.
     fn watch_lags(&self) {
+        if self.card.is_copy {
+            return;
+        }
         let alive: Vec<usize> = (0..self.dests.len()).filter(|d| self.dead[*d].get().is_none()).collect();
         let queued = |d: usize| self.inboxes.iter().map(|stream| stream[d].len()).sum::<usize>();
-        let waiting: Vec<usize> = alive.iter().copied().filter(|d| queued(*d) <= 1).collect();
+        let wants = |d: usize| self.tasks.iter().any(|task| task.todo.iter().any(|(to, _)| *to == d));
+        let waiting: Vec<usize> = alive.iter().copied().filter(|d| queued(*d) <= 1 && wants(*d)).collect();
         let busy = || self.busy_ns.iter().map(|b| b.load(Ordering::Relaxed)).collect::<Vec<_>>();
         let mut lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
         for d in alive {

@@ -45,7 +45,9 @@ fn hits(fired: &str, start: &str, part: &str) -> usize {
 /// Four clips of 30 MB: more than all buffers hold.
 fn four_clips(detach_after: &str) -> Place {
     let place = Place::new();
-    let text = format!("[policy]\ndistinct_devices = false\n[offload]\ndetach_after = \"{detach_after}\"\n");
+    let text = format!(
+        "[policy]\ndistinct_devices = false\n[offload]\nsmall_below = \"1MB\"\ndetach_after = \"{detach_after}\"\n"
+    );
     place.config(&text);
     for n in 1..=4 {
         clip(&place, &format!("card/A001/CLIPS/A001C00{n}.MOV"), 30_000_000);
@@ -59,7 +61,8 @@ const ARGS: [&str; 10] =
 #[test]
 fn a_slow_destination_is_left_behind_and_filled_from_a_proven_copy() {
     let place = four_clips("1s");
-    let rules = ["write|/b/A001/CLIPS/.|1|3|slow|1500", "read|/card/A001/CLIPS/|1|0|seen"];
+    // It is slow also while it is filled: nobody waits for it then.
+    let rules = ["write|/b/A001/CLIPS/.|1|6|slow|1500", "read|/card/A001/CLIPS/|1|0|seen"];
     let (said, fired) = Faulty::run(&place, &ARGS, &rules).ran();
     let said = said.expect(0);
     let events = events(&said);

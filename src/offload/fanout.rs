@@ -213,6 +213,13 @@ impl<'a> Work<'a> {
             let begun = Instant::now();
             let lost = self.dead[d].get().is_some();
             let failed = |task, temp, e: &io::Error| drop(tell.send(self.write_failed(d, task, temp, e)));
+            // Parts of one that was left behind are gone from its inbox: what is in hand cannot become whole.
+            if lost && let Some((task, temp)) = open.take_if(|_| matches!(msg, Msg::Data(_) | Msg::End)) {
+                if let Some(temp) = temp.filter(|t| t.written() < RESUMED_FROM_BYTES) {
+                    let _ = temp.discard();
+                }
+                let _ = tell.send(self.unwritten(d, task));
+            }
             match msg {
                 Msg::Start(task) if lost => drop(tell.send(self.unwritten(d, task))),
                 Msg::Start(task) => match self.start(d, task, &mut made) {
@@ -221,11 +228,7 @@ impl<'a> Work<'a> {
                 },
                 Msg::Data(part) => {
                     if let Some((task, Some(mut temp))) = open.take_if(|o| o.1.is_some()) {
-                        match if lost {
-                            Err(io::ErrorKind::TimedOut.into())
-                        } else {
-                            temp.append(part.whole(), part.bytes().len())
-                        } {
+                        match temp.append(part.whole(), part.bytes().len()) {
                             Ok(()) => open = Some((task, Some(temp))),
                             Err(e) => failed(task, Some(temp), &e),
                         }
@@ -234,10 +237,7 @@ impl<'a> Work<'a> {
                 }
                 Msg::End => {
                     if let Some((task, mut temp)) = open.take() {
-                        // Parts of one that was left behind are gone from its inbox.
-                        let whole =
-                            if lost { Err(io::ErrorKind::TimedOut.into()) } else { self.end(dest, task, &mut temp) };
-                        match whole {
+                        match self.end(dest, task, &mut temp) {
                             Ok(()) => drop(tell.send(Told::Written { task, dest: d, temp })),
                             Err(e) => failed(task, temp, &e),
                         }

@@ -2,7 +2,7 @@
 
 use super::args::{Mhl, MhlAct, MhlExport, MhlFlatten, MhlInfo, MhlSeal, MhlVerify};
 use super::door::Door;
-use super::print::{complain, count};
+use super::print::{Out, complain, count};
 use super::report::{Exit, Failure};
 use anyhow::Context;
 use goodgate::config;
@@ -108,6 +108,13 @@ fn verify(door: &Door, a: &MhlVerify) -> anyhow::Result<Exit> {
     Ok(if report.complete { exit } else { exit.max(Exit::Failed) })
 }
 
+/// A line for each path, with what it is.
+fn list(out: &Out, lists: &[(&str, &Vec<RelPath>)]) {
+    for (what, paths) in lists {
+        paths.iter().for_each(|p| out.line(format!("{what}: {p}")));
+    }
+}
+
 fn show(door: &Door, report: &TreeReport) -> anyhow::Result<()> {
     let out = &door.out;
     out.object(report)?;
@@ -122,9 +129,7 @@ fn show(door: &Door, report: &TreeReport) -> anyhow::Result<()> {
         ("new", &report.new),
         ("neither file nor folder", &report.specials),
     ];
-    for (what, paths) in lists {
-        paths.iter().for_each(|p| out.line(format!("{what}: {p}")));
-    }
+    list(out, &lists);
     report.renamed.iter().for_each(|r| out.line(format!("renamed, it seems: {} is now {}", r.from, r.to)));
     let mut line = format!("history {}: {} checked, {} good", report.history, count(report.files, "file"), report.good);
     for (what, paths) in lists {
@@ -202,9 +207,7 @@ fn seal(door: &Door, a: MhlSeal) -> anyhow::Result<Exit> {
         ("neither file nor folder", &report.specials),
         ("left out, no manifest can hold its name", &report.unnamed),
     ];
-    for (what, paths) in lists {
-        paths.iter().for_each(|p| out.line(format!("{what}: {p}")));
-    }
+    list(out, &lists);
     report.renamed.iter().for_each(|r| out.line(format!("renamed: {} is now {}", r.from, r.to)));
     let (files, new) = (count(report.files, "file"), report.original);
     out.line(format!(

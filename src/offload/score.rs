@@ -319,17 +319,14 @@ impl<'a> Score<'_, 'a> {
         keys.into_iter().filter_map(|key| Some((key.1, self.early.remove(&key)?))).collect()
     }
 
-    /// Drops what is written of a file and not proven, to be copied anew; gives the destinations.
-    pub(super) fn take_early(&mut self, task: usize, why: &str) -> Vec<usize> {
-        let early = self.early_of(task);
-        let dests = early.iter().map(|(dest, _)| *dest).collect();
-        for (dest, temp) in early {
+    /// Drops what is written of a file and not proven, to be copied anew.
+    pub(super) fn take_early(&mut self, task: usize, why: &str) {
+        for (dest, temp) in self.early_of(task) {
             if let Some(temp) = temp {
                 let _ = temp.discard();
             }
             self.sheets[task].ends.insert(dest, End::Again(why.to_owned()));
         }
-        dests
     }
 
     fn prove(&mut self, task: usize, d: usize, temp: Option<Temp<'a>>, record: Arc<FileRecord>) {

@@ -1,5 +1,6 @@
 //! What lies on a card: its listing, the clips seen in it, and what is known of each clip.
 
+use crate::fact::Said;
 use crate::relpath::RelPath;
 use crate::timecode::{FrameRate, Timecode};
 use serde::{Deserialize, Serialize};
@@ -134,13 +135,22 @@ impl SourceKind {
     }
 }
 
-/// A listing with the layout and the clips seen in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A listing with the layouts and the clips seen in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Card {
-    /// `generic`, or a camera family.
-    pub layout: String,
+    /// Camera families in order of trust, then `generic`; empty where there is no clip.
+    pub layouts: Vec<String>,
     pub listing: Listing,
     pub clips: Vec<Clip>,
+    /// What the card's own indexes and numbers say is not there.
+    pub gaps: Vec<Warning>,
+}
+
+impl Card {
+    /// The one to name where only one can be: the first family's, else `generic`.
+    pub fn layout(&self) -> &str {
+        self.layouts.first().map_or("generic", String::as_str)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,10 +179,14 @@ impl Role {
 }
 
 /// One recording: its essence files in order, then what belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clip {
     pub name: String,
+    /// The family that knows it.
+    pub layout: String,
     pub files: Vec<(RelPath, Role)>,
+    /// What names, folders and the card's index say of it.
+    pub said: Vec<Said>,
 }
 
 impl Clip {
@@ -210,6 +224,8 @@ pub struct ClipMetadata {
     pub time_reference: Option<u64>,
     /// Container tags as libav shows them, cleaned of control characters.
     pub tags: Vec<(String, String)>,
+    /// Every value that was said, the chosen one of each field first.
+    pub said: Vec<Said>,
 }
 
 impl ClipMetadata {

@@ -316,7 +316,7 @@ fn write_down(
             let new = NewCard {
                 roll: p.roll.clone(),
                 source_kind: source.kind,
-                layout: source.card.layout.clone(),
+                layout: source.card.layout().to_owned(),
                 volume: source.volume,
                 root: source.facts.place.clone(),
                 source_path: source.root.path().display().to_string(),

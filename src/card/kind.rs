@@ -41,3 +41,11 @@ pub(crate) fn of(relpath: &RelPath) -> Kind {
         _ => Kind::Other,
     }
 }
+
+/// Cards are FAT or exFAT, where case says nothing.
+pub(crate) fn folded(name: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(name) {
+        Ok(text) => text.to_lowercase().into_bytes(),
+        Err(_) => name.to_ascii_lowercase(),
+    }
+}

@@ -10,25 +10,37 @@ mod layouts;
 pub mod settle;
 mod warn;
 
+pub use layouts::ReadIndex;
 pub use warn::{UsedSpace, warnings};
 
-use crate::clip::{Card, Listing};
+use crate::clip::{Card, Clip, Listing};
+use crate::fact::{Fact, Origin, Said};
 
-/// Finds the layouts and clips of a listing. Every file stays in the listing, whether a clip names it or not.
-pub fn recognise(listing: Listing) -> Card {
-    let found = layouts::all(&listing);
+/// Finds the layouts and clips of a listing; `read` gives the card's small index files. Every file stays in the listing,
+/// whether a clip names it or not.
+pub fn recognise(listing: Listing, read: ReadIndex) -> Card {
+    let found = layouts::all(&listing, read);
     let name = |index: u32| listing.files[index as usize].relpath.clone();
-    let mut clips: Vec<_> = found.iter().flat_map(|f| &f.clips).collect();
-    clips.sort_by_key(|c| c.files.first().map(|(index, _)| *index));
+    let said = |fact: &Fact| Said { fact: fact.clone(), origin: Origin::Name, by: "name".into() };
+    let mut clips: Vec<_> = found.iter().flat_map(|f| f.clips.iter().map(move |c| (f.layout, c))).collect();
+    clips.sort_by_key(|(_, c)| c.files.first().map(|(index, _)| *index));
     let clips = clips
         .into_iter()
-        .map(|c| crate::clip::Clip {
+        .map(|(layout, c)| Clip {
             name: c.name.clone(),
+            layout: layout.to_owned(),
             files: c.files.iter().map(|(index, role)| (name(*index), *role)).collect(),
+            said: c.facts.iter().map(said).collect(),
         })
         .collect();
-    let layout = found.first().map_or(layouts::GENERIC, |f| f.layout).to_owned();
-    Card { layout, listing, clips }
+    let mut layouts: Vec<String> = Vec::new();
+    for found in found.iter().filter(|f| !f.clips.is_empty() || !f.gaps.is_empty()) {
+        if !layouts.iter().any(|l| l == found.layout) {
+            layouts.push(found.layout.to_owned());
+        }
+    }
+    let gaps = found.into_iter().flat_map(|f| f.gaps).collect();
+    Card { layouts, listing, clips, gaps }
 }
 
 #[cfg(test)]
@@ -43,6 +55,22 @@ pub(crate) mod tests {
             .map(|(p, size)| CardFile { relpath: RelPath::new(p).unwrap(), size_bytes: *size, mtime_ns: 1 })
             .collect();
         files.sort_by(|a, b| a.relpath.cmp(&b.relpath));
-        Listing { files, ..Listing::default() }
+        let folders: std::collections::BTreeSet<_> = files.iter().flat_map(|f| f.relpath.ancestors()).collect();
+        Listing { files, folders: folders.into_iter().collect(), ..Listing::default() }
+    }
+
+    /// `layout name: file=role file=role`, one line a clip.
+    pub(crate) fn clips(names: &[&str]) -> Vec<String> {
+        let card = recognise(listing(&names.iter().map(|n| (n.as_bytes(), 1)).collect::<Vec<_>>()));
+        let line = |c: &crate::clip::Clip| {
+            let files: String = c.files.iter().map(|(p, r)| format!(" {p}={}", r.name())).collect();
+            format!("{} {}:{files}", c.layout, c.name)
+        };
+        card.clips.iter().map(line).collect()
+    }
+
+    /// A card without a readable index.
+    pub(crate) fn recognise(listing: Listing) -> crate::clip::Card {
+        super::recognise(listing, &mut |_| Err(std::io::ErrorKind::NotFound.into()))
     }
 }

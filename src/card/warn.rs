@@ -29,6 +29,7 @@ pub fn warnings(card: &Card, used: Option<UsedSpace>) -> Vec<Warning> {
     for p in unwritable(listing.files.iter().map(|f| &f.relpath).chain(&listing.folders)) {
         out.push(about("name", &p, "has a name that no manifest can hold"));
     }
+    out.extend(card.gaps.iter().cloned());
     out.extend(used.and_then(|used| used_space(card, used)));
     out
 }
@@ -75,8 +76,7 @@ fn used_space(card: &Card, used: UsedSpace) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::card::recognise;
-    use crate::card::tests::listing;
+    use crate::card::tests::{listing, recognise};
     use crate::clip::SpecialKind;
 
     fn ids(files: &[(&[u8], u64)], used: Option<UsedSpace>) -> Vec<String> {

@@ -27,6 +27,7 @@ pub(super) fn card_of(paths: &[&str]) -> Card {
     let clip = |p: &&&str| Clip {
         name: String::from_utf8_lossy(rel(p).stem()).into_owned(),
         files: vec![(rel(p), Role::Essence)],
+        ..Clip::default()
     };
     let clips = paths.iter().filter(|p| p.ends_with(".MOV")).map(|p| clip(&p)).collect();
     let listing = Listing {
@@ -35,7 +36,7 @@ pub(super) fn card_of(paths: &[&str]) -> Card {
         specials: vec![(rel("link"), SpecialKind::Symlink)],
         skipped: vec![rel(".DS_Store")],
     };
-    Card { layout: "generic".into(), listing, clips }
+    Card { layouts: vec!["generic".into()], listing, clips, ..Card::default() }
 }
 
 fn read_of(path: &str, byte: u8) -> FileRecord {
@@ -196,6 +197,7 @@ fn a_new_span_joins_its_clip() {
     card.clips = vec![Clip {
         name: "A001C001".into(),
         files: [CLIP, "CLIPS/A001C001_2.MOV"].map(|p| (rel(p), Role::Essence)).to_vec(),
+        ..Clip::default()
     }];
     s.cat.extend_card(s.card, &card, at(1)).unwrap();
     let clips = s.cat.clips(s.card).unwrap();

@@ -38,6 +38,9 @@ pub(super) fn volume(catalog: &mut Catalog, facts: &Facts) -> Result<VolumeId, I
     Ok(catalog.volume(&seen, Timestamp::now())?)
 }
 
+/// The largest index file of a card that is read: a MEDIAPRO.XML of some thousand clips.
+const INDEX_BYTES: u64 = 16 << 20;
+
 /// Opens and lists the card. Nothing is written to it.
 pub(super) fn source(station: &Station, catalog: &mut Catalog, path: &Path) -> Result<Source, IngestError> {
     let missing = |source| IngestError::Card { path: path.to_path_buf(), source };
@@ -55,7 +58,8 @@ pub(super) fn source(station: &Station, catalog: &mut Catalog, path: &Path) -> R
         _ => [folder_name, None],
     };
     let roll = names.into_iter().flatten().find(|n| check_roll(n).is_ok());
-    Ok(Source { card: crate::card::recognise(listing), brought, root, facts, volume, kind, roll })
+    let card = crate::card::recognise(listing, &mut |index| root.read_small(index, INDEX_BYTES));
+    Ok(Source { card, brought, root, facts, volume, kind, roll })
 }
 
 fn kind_of(path: &Path, facts: &Facts) -> SourceKind {
@@ -169,7 +173,7 @@ pub(super) fn wanted(
     values.entry("date".into()).or_insert_with(|| zoned.strftime("%Y-%m-%d").to_string());
     let letter: String = roll.chars().take_while(char::is_ascii_alphabetic).collect();
     values.entry("camera".into()).or_insert_with(|| if letter.is_empty() { "unknown".into() } else { letter });
-    values.entry("layout".into()).or_insert_with(|| card.layout.clone());
+    values.entry("layout".into()).or_insert_with(|| card.layout().to_owned());
     let fill = |d: &crate::config::Destination| {
         let refused = |why: crate::config::BadValue| IngestError::Destination {
             path: d.path.text().to_owned(),

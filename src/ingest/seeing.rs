@@ -252,7 +252,7 @@ pub fn dry_run(station: &Station, catalog: &mut Catalog, request: &Request) -> R
     Ok(PlanReport {
         roll: p.roll,
         source_kind: p.source.kind,
-        layout: p.source.card.layout.clone(),
+        layout: p.source.card.layout().to_owned(),
         files: listing.files.len(),
         bytes,
         clips: p.source.card.clips.len(),

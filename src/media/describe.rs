@@ -33,6 +33,7 @@ pub(super) fn describe(facts: Facts) -> ClipMetadata {
         tc_source,
         duration_frames,
         time_reference,
+        said: Vec::new(),
     }
 }
 

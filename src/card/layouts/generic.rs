@@ -1,7 +1,7 @@
 //! The layout of no camera in particular: media files are clips, files of the same stem beside them belong to them.
 
 use super::{Found, FoundClip, GENERIC, sequence};
-use crate::card::kind::{self, Kind};
+use crate::card::kind::{self, Kind, folded};
 use crate::clip::{Listing, Role};
 use crate::relpath::{RelPath, escape};
 use std::collections::{HashMap, HashSet};
@@ -28,6 +28,7 @@ pub(super) fn recognise(listing: &Listing, taken: &mut [bool]) -> Option<Found> 
     let single = |index: u32, p: &RelPath| FoundClip {
         name: escape(p.stem()).into_owned(),
         files: vec![(index, Role::Essence)],
+        facts: Vec::new(),
     };
     clips.extend(of(|k| k == Kind::Video).into_iter().map(|(index, p)| single(index, p)));
 
@@ -54,21 +55,13 @@ pub(super) fn recognise(listing: &Listing, taken: &mut [bool]) -> Option<Found> 
         }
     }
     clips.iter().flat_map(|c| &c.files).for_each(|(index, _)| taken[*index as usize] = true);
-    (!clips.is_empty()).then_some(Found { layout: GENERIC, clips })
+    (!clips.is_empty()).then_some(Found { layout: GENERIC, clips, gaps: Vec::new() })
 }
 
 /// Finds the clip that a file stands beside: by folder and by name, without regard to case.
 struct Beside {
     by_name: HashMap<(RelPath, Vec<u8>), usize>,
     by_stem: HashMap<(RelPath, Vec<u8>), usize>,
-}
-
-/// Cards are FAT or exFAT, where case says nothing.
-fn folded(name: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(name) {
-        Ok(text) => text.to_lowercase().into_bytes(),
-        Err(_) => name.to_ascii_lowercase(),
-    }
 }
 
 impl Beside {
@@ -129,8 +122,7 @@ fn distinct_names(listing: &Listing, clips: &mut [FoundClip]) {
 
 #[cfg(test)]
 mod tests {
-    use crate::card::recognise;
-    use crate::card::tests::listing;
+    use crate::card::tests::{listing, recognise};
     use crate::clip::{Card, Role};
     use proptest::prelude::*;
 
@@ -150,7 +142,7 @@ mod tests {
     fn media_are_clips_and_the_rest_are_files() {
         let card = card(&["A/A001.mov", "B.WAV", "notes.txt", "IMG_1.JPG", "IMG_2.HEIC", "IMG_3.CR3", "IMG_4.DNG"]);
         assert_eq!(card.clips.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["A001", "B"]);
-        assert_eq!(card.layout, "generic");
+        assert_eq!(card.layout(), "generic");
         assert_eq!(card.listing.files.len(), 7);
     }
 

@@ -1,32 +1,47 @@
-//! The layouts a card can have. Several can be on one card, so each recogniser says what it saw; none ends the search.
+//! The layouts a card can have: one file a camera family, each a table of path patterns. Several can be on one card, so
+//! each family says what it saw; none ends the search. `generic` groups what they leave.
 
+mod family;
 mod generic;
+mod gopro;
 mod sequence;
+mod sony_m4root;
 
-use crate::clip::{Listing, Role};
+use crate::clip::{Listing, Role, Warning};
+use crate::fact::Fact;
+use crate::relpath::RelPath;
+use family::Family;
+use std::io;
 
 pub(crate) const GENERIC: &str = "generic";
 
-/// What one recogniser saw. Files are places in the listing.
+/// In order of trust: who stands first takes a file that two know.
+const FAMILIES: &[&Family] = &[&sony_m4root::FAMILY, &gopro::FAMILY];
+
+/// Reads a small file of the card: an index that says which clips there should be.
+pub type ReadIndex<'a> = &'a mut dyn FnMut(&RelPath) -> io::Result<Vec<u8>>;
+
+/// What one family saw below one folder. Files are places in the listing.
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     pub layout: &'static str,
     pub clips: Vec<FoundClip>,
+    /// What its indexes, numbers and names say is not there.
+    pub gaps: Vec<Warning>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct FoundClip {
     pub name: String,
     /// Essence first, in order, then what belongs to it.
     pub files: Vec<(u32, Role)>,
+    /// What its name, its folder and the card's index say of it.
+    pub facts: Vec<Fact>,
 }
 
-/// Reads the listing and marks in `taken` the files whose place it knows.
-type Recogniser = fn(&Listing, taken: &mut [bool]) -> Option<Found>;
-
-/// In order of trust: families know their own names, `generic` groups what they leave.
-const RECOGNISERS: &[Recogniser] = &[generic::recognise];
-
-pub(crate) fn all(listing: &Listing) -> Vec<Found> {
+pub(crate) fn all(listing: &Listing, read: ReadIndex) -> Vec<Found> {
     let mut taken = vec![false; listing.files.len()];
-    RECOGNISERS.iter().filter_map(|recognise| recognise(listing, &mut taken)).collect()
+    let mut found = family::all(listing, &mut taken, read);
+    found.extend(generic::recognise(listing, &mut taken));
+    found
 }

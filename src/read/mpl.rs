@@ -15,8 +15,8 @@ pub struct Item {
     pub continues: bool,
 }
 
-/// 1 is a break; 5 and 6 join without one.
-const SEAMLESS: [u16; 2] = [5, 6];
+/// Joins with a break: another recording. 5 and 6 join without one; no camera writes anything else.
+const BREAK: u16 = 1;
 
 /// `None` for what is no playlist or ends before its items do.
 pub fn items(bytes: &[u8]) -> Option<Vec<Item>> {
@@ -35,7 +35,7 @@ pub fn items(bytes: &[u8]) -> Option<Vec<Item>> {
             return None;
         }
         let stream = name.iter().map(|b| char::from(*b)).collect();
-        out.push(Item { stream, continues: n > 0 && SEAMLESS.contains(&joins) });
+        out.push(Item { stream, continues: n > 0 && joins != BREAK });
         at = at.checked_add(2 + len)?;
     }
     (at <= bytes.len()).then_some(out)

@@ -24,8 +24,6 @@ pub struct Clip {
     pub codec_is_long: bool,
     /// Sound channels, a file each unless the picture's file holds them.
     pub audio: usize,
-    pub icon: bool,
-    pub proxy: bool,
 }
 
 /// Another clip of the same shot.
@@ -48,8 +46,6 @@ pub fn clip(bytes: &[u8]) -> Result<Clip, XmlError> {
     let list = child(content, "EssenceList");
     let count = |name: &str| list.map_or(0, |l| l.children.iter().filter(|c| c.name == name).count());
     let video = list.and_then(|l| child(l, "Video"));
-    let metadata = child(content, "ClipMetadata");
-    let proxy = metadata.is_some_and(|m| child(m, "Proxy").is_some());
     Ok(Clip {
         name: text(content, "ClipName"),
         id: text(content, "GlobalClipID"),
@@ -62,8 +58,6 @@ pub fn clip(bytes: &[u8]) -> Result<Clip, XmlError> {
             .and_then(|v| text(v, "Codec"))
             .is_some_and(|c| c.to_ascii_lowercase().replace(['-', '_', ' '], "").contains("longg")),
         audio: count("Audio"),
-        icon: metadata.is_some_and(|m| child(m, "Thumbnail").is_some()),
-        proxy,
     })
 }
 
@@ -221,7 +215,7 @@ mod tests {
     fn a_clip_names_its_essence_and_the_clips_it_goes_on_in() {
         let clip = clip(CLIP.as_bytes()).unwrap();
         assert_eq!((clip.name.as_deref(), clip.id.as_deref()), (Some("0001AB"), Some("060A01")));
-        assert_eq!((clip.video, clip.video_holds_audio, clip.audio, clip.icon), (true, false, 4, true));
+        assert_eq!((clip.video, clip.video_holds_audio, clip.codec_is_long, clip.audio), (true, false, false, 4));
         assert_eq!(clip.shot_id.as_deref(), Some("060ASHOT"));
         assert_eq!(clip.next, Some(Part { name: Some("0002CD".into()), id: Some("060A02".into()) }));
         assert_eq!(clip.previous, None);

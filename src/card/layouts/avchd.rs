@@ -127,6 +127,7 @@ mod tests {
     use crate::card::layouts::FoundClip;
     use crate::card::tests::{card, seen};
     use crate::read::mpl::tests::playlist;
+    use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     fn names(base: &str, streams: &[&str]) -> Vec<String> {
@@ -199,5 +200,16 @@ mod tests {
         assert_eq!(join(&[(0, 1), (1, 2), (2, 0)]), [vec![3], vec![0, 1, 2]]);
         assert_eq!(join(&[(0, 2), (1, 2)]), [vec![0, 2], vec![1], vec![3]]);
         assert_eq!(join(&[(1, 1)]), [vec![0], vec![1], vec![2], vec![3]]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_lists_lose_or_double_a_stream(next in proptest::collection::btree_map(0..12usize, 0..12usize, 0..12)) {
+            let clip = |n: u32| FoundClip { files: vec![(n, crate::clip::Role::Essence)], ..FoundClip::default() };
+            let clips = joined((0..12).map(clip).collect(), &next);
+            let mut all: Vec<u32> = clips.iter().flat_map(|c| &c.files).map(|f| f.0).collect();
+            all.sort();
+            prop_assert_eq!(all, (0..12).collect::<Vec<_>>());
+        }
     }
 }

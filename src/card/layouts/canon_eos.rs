@@ -15,8 +15,19 @@ macro_rules! at {
 
 pub(super) const FAMILY: Family = Family {
     layout: "canon-eos",
-    markers: &[r"dcim/\d{3}(?:canon|eos[^/]*|___\d\d)", r"dcim/\d{3}_\d{4}/mvi_\d{4}\.[^/]+", r"dcim/canonmsc"],
+    markers: &[
+        r"dcim/\d{3}(?:canon|eos[^/]*|___\d\d)",
+        r"dcim/\d{3}_\d{4}/(?:mvi_\d{4}|[^/]+_canon[^/]*)\.[^/]+",
+        r"dcim/canonmsc",
+    ],
     rules: &[
+        rule(
+            Essence,
+            concat!(
+                at!(),
+                r"(?<name>(?<clip_name>(?<clip>(?<reel>(?<camera>[a-z])\d{3})c\d{3}_(?<ymd>\d{6})[0-9a-z]{2}_canon)))\.(?:mp4|mov|crm)"
+            ),
+        ),
         rule(Essence, concat!(at!(), r"(?<clip>[^/]+)\.(?:mp4|mov|crm|avi)")),
         rule(Audio, concat!(at!(), r"(?<clip>[^/]+)\.wav")),
         rule(Thumb, concat!(at!(), r"(?<clip>[^/]+)\.thm")),
@@ -80,6 +91,14 @@ mod tests {
         assert_eq!(see(&["DCIM/100_0421/MVI_0001.MP4", sound]), ["canon-eos MVI_0001 1+1+0+0+0"]);
         let two = see(&["DCIM/100_0421/MVI_0001.MP4", "DCIM/101_0421/MVI_0001.MP4", sound]);
         assert_eq!(two.iter().filter(|l| l.contains("1+1")).count(), 0, "{two:?}");
+    }
+
+    #[test]
+    fn a_cinema_cameras_names_are_known_in_a_folder_of_a_day() {
+        assert_eq!(
+            see(&["DCIM/100_0421/A001C001_210421AB_CANON.MP4"]),
+            ["canon-eos A001C001_210421AB_CANON 1+0+0+0+0"]
+        );
     }
 
     #[test]

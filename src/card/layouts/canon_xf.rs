@@ -7,7 +7,7 @@ use crate::card::kind::folded;
 use crate::card::warn::about;
 use crate::clip::Role::{Audio, Essence, Proxy, Sidecar, Thumb};
 use crate::relpath::RelPath;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 macro_rules! clips {
     () => {
@@ -28,6 +28,7 @@ pub(super) const FAMILY: Family = Family {
     ],
     rules: &[
         rule(Essence, concat!(clips!(), r"(?<clip>[0-9a-z_]{2}\d{4})/[0-9a-z_]{2}\d{4}(?<part>\d\d)\.(?:mxf|mp4)")),
+        rule(Essence, concat!(clips!(), r"(?<clip>[0-9a-z_]{2}\d{4})(?<part>\d\d)\.(?:mxf|mp4)")),
         rule(Thumb, concat!(clips!(), r"(?<clip>[0-9a-z_]{2}\d{4})/[^/]+\.(?:thm|jpg)")),
         rule(Sidecar, concat!(clips!(), r"(?<clip>[0-9a-z_]{2}\d{4})/[^/]+\.", beside!())),
         rule(Essence, concat!(r"(?<at>(?:[^/]+/)*)", name!(), r"\.mxf")),
@@ -44,9 +45,9 @@ pub(super) const FAMILY: Family = Family {
 
 fn finish(ground: &mut Ground, found: &mut Found) {
     for clip in &found.clips {
-        let in_folder = clip.files.first().is_some_and(|(i, _)| is_clip_folder(ground, &ground.relpath(*i).parent()));
+        let numbered = clip.files.first().is_some_and(|(i, _)| clip_and_part(ground.relpath(*i)).is_some());
         let gap =
-            if in_folder { gaps::parts(ground, clip, 2, Some(1)) } else { super::canon_cinema::parts(ground, clip) };
+            if numbered { gaps::parts(ground, clip, 2, Some(1)) } else { super::canon_cinema::parts(ground, clip) };
         found.gaps.extend(gap);
     }
     without_essence(ground, found);
@@ -66,6 +67,12 @@ fn finish(ground: &mut Ground, found: &mut Found) {
     }
 }
 
+/// `AA000102` -> `AA0001`
+fn clip_and_part(path: &RelPath) -> Option<&[u8]> {
+    let (clip, numbers) = (path.stem().get(..6)?, path.stem().get(2..)?);
+    (numbers.len() == 6 && numbers.iter().all(u8::is_ascii_digit)).then_some(clip)
+}
+
 /// `CONTENTS/CLIPS001/AA0001`
 fn is_clip_folder(ground: &Ground, folder: &RelPath) -> bool {
     let name = folder.name();
@@ -74,16 +81,21 @@ fn is_clip_folder(ground: &Ground, folder: &RelPath) -> bool {
     name.len() == 6 && name[2..].iter().all(u8::is_ascii_digit) && clips.starts_with(b"clips")
 }
 
-/// Folders of a clip that hold its sidecars only.
+/// Folders of a clip that hold its sidecars only, while its parts do not lie beside them either.
 fn without_essence(ground: &Ground, found: &mut Found) {
-    let mut folders: BTreeMap<RelPath, bool> = BTreeMap::new();
+    let mut folders: BTreeSet<RelPath> = BTreeSet::new();
+    let mut filled: HashSet<Vec<u8>> = HashSet::new();
     for (_, file) in ground.files() {
         let folder = file.relpath.parent();
+        let is_media = matches!(file.relpath.extension().as_str(), "mxf" | "mp4");
+        if let Some(clip) = clip_and_part(&file.relpath).filter(|_| is_media) {
+            filled.extend([&folder, &folder.parent()].map(|f| folded(&[f.as_bytes(), b"/", clip].concat())));
+        }
         if is_clip_folder(ground, &folder) {
-            *folders.entry(folder).or_default() |= matches!(file.relpath.extension().as_str(), "mxf" | "mp4");
+            folders.insert(folder);
         }
     }
-    for folder in folders.into_iter().filter(|(_, there)| !there).map(|(f, _)| f) {
+    for folder in folders.into_iter().filter(|f| !filled.contains(&folded(f.as_bytes()))) {
         found.gaps.push(about("missing-essence", &folder, "is a clip's folder without its recording"));
     }
 }
@@ -113,6 +125,14 @@ mod tests {
         assert_eq!(see(WHOLE), ["canon-xf AA0001 2+0+3+0+1", "canon-xf AA0002 1+0+0+0+0"]);
         let old: Vec<String> = WHOLE.iter().map(|n| format!("CANONXF/{n}")).collect();
         assert_eq!(see(&old.iter().map(String::as_str).collect::<Vec<_>>()).len(), 2);
+    }
+
+    #[test]
+    fn parts_beside_the_folder_of_their_sidecars_are_its_clip() {
+        let flat: Vec<String> = WHOLE.iter().map(|n| n.replace("AA0001/AA00010", "AA00010")).collect();
+        let flat: Vec<&str> = flat.iter().map(String::as_str).collect();
+        assert!(flat.contains(&"CONTENTS/CLIPS001/AA000102.MXF"));
+        assert_eq!(see(&flat), ["canon-xf AA0001 2+0+2+0+1", "canon-xf AA0002 1+0+0+0+0"]);
     }
 
     #[test]

@@ -26,30 +26,50 @@ pub(super) fn check(ground: &mut Ground, found: &mut Found, tree: &str, up: usiz
     };
     let indexes: Vec<u32> =
         ground.files().filter(|(i, f)| !ground.taken[*i as usize] && is_index(&f.relpath)).map(|(i, _)| i).collect();
+    if indexes.is_empty() {
+        return;
+    }
+    let known = Known::of(ground, found);
     for index in indexes {
         if let Some(all) = gaps::read(ground, index, materials, &mut found.gaps) {
-            compare(ground, found, index, &all);
+            compare(ground, found, &known, (index, &all));
         }
     }
 }
 
-fn compare(ground: &mut Ground, found: &mut Found, index: u32, materials: &[Material]) {
-    let names = Names::of(ground);
-    let path = ground.relpath(index);
+/// What the names alone said, for all indexes of a card.
+struct Known {
+    names: Names,
+    /// Any file of it.
+    clip_of: HashMap<u32, usize>,
+    /// Clips by each folder that they lie in.
+    below: HashMap<RelPath, Vec<usize>>,
+}
+
+impl Known {
+    fn of(ground: &Ground, found: &Found) -> Self {
+        let mut known = Known { names: Names::of(ground), clip_of: HashMap::new(), below: HashMap::new() };
+        for (n, clip) in found.clips.iter().enumerate() {
+            known.clip_of.extend(clip.files.iter().map(|(i, _)| (*i, n)));
+            let lead = clip.files.first().map(|(i, _)| ground.relpath(*i));
+            for folder in lead.into_iter().flat_map(|p| p.ancestors()).chain([RelPath::root()]) {
+                known.below.entry(folder).or_default().push(n);
+            }
+        }
+        known
+    }
+}
+
+fn compare(ground: &mut Ground, found: &mut Found, known: &Known, (index, materials): (u32, &[Material])) {
+    let (names, path) = (&known.names, ground.relpath(index));
     let folder = path.parent();
-    let essence = |clip: &super::FoundClip| -> Vec<u32> {
-        clip.files.iter().filter(|(_, r)| *r == Role::Essence).map(|(i, _)| *i).collect()
-    };
-    let clip_of: HashMap<u32, usize> =
-        found.clips.iter().enumerate().flat_map(|(n, c)| essence(c).into_iter().map(move |i| (i, n))).collect();
-    let mut known: HashSet<u32> = HashSet::new();
+    let mut told: HashSet<usize> = HashSet::new();
     let (mut clips, mut parts, mut proxies, mut others) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let miss = |missing: &mut BTreeSet<RelPath>, uri: &str| missing.extend(Names::address(&folder, uri));
     for m in materials {
         let wanted: Vec<&String> = if m.components.is_empty() { vec![&m.uri] } else { m.components.iter().collect() };
         let there: Vec<u32> = wanted.iter().filter_map(|uri| names.at(&folder, uri)).collect();
-        known.extend(&there);
         if there.is_empty() {
             miss(&mut clips, &m.uri);
             continue;
@@ -57,10 +77,12 @@ fn compare(ground: &mut Ground, found: &mut Found, index: u32, materials: &[Mate
         for uri in wanted.iter().filter(|uri| names.at(&folder, uri).is_none()) {
             miss(&mut parts, uri);
         }
-        let clip = there.iter().find_map(|i| clip_of.get(i)).map(|n| &mut found.clips[*n]);
-        if let Some(clip) = clip {
+        if let Some(n) = there.iter().find_map(|i| known.clip_of.get(i)) {
+            told.insert(*n);
+            let clip = &mut found.clips[*n];
             // The parts of one recording have an id each; the first is the recording's.
-            let leads = clip.files.first().is_some_and(|(first, _)| there.contains(first));
+            let first = clip.files.first().map(|(i, _)| ground.relpath(*i).parent());
+            let leads = clip.said.is_empty() && there.iter().any(|i| Some(ground.relpath(*i).parent()) == first);
             let id = m.umid.as_ref().filter(|_| leads).and_then(|umid| Fact::new(Field::ClipId, umid));
             clip.said.extend(id.map(|fact| Said { fact, origin: Origin::Index, by: "mediapro".into() }));
             for proxy in m.proxies.iter().filter_map(|p| names.at(&folder, &p.uri)) {
@@ -82,14 +104,8 @@ fn compare(ground: &mut Ground, found: &mut Found, index: u32, materials: &[Mate
     gaps::absent("missing-essence", path, "part of a clip", &parts, gaps);
     gaps::absent("missing-proxy", path, "a proxy", &proxies, gaps);
     gaps::absent("missing-sidecar", path, "a sidecar", &others, gaps);
-    let unknown: Vec<u32> = found
-        .clips
-        .iter()
-        .map(essence)
-        .filter(|e| !e.iter().any(|i| known.contains(i)))
-        .filter_map(|e| e.first().copied())
-        .filter(|i| ground.relpath(*i).strip_prefix(&folder).is_some())
-        .collect();
+    let below = known.below.get(&folder).into_iter().flatten().filter(|n| !told.contains(n));
+    let unknown: Vec<u32> = below.filter_map(|n| Some(found.clips[*n].files.first()?.0)).collect();
     gaps::unknown(ground, index, &unknown, gaps);
 }
 

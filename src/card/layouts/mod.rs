@@ -92,7 +92,7 @@ pub(crate) fn all(listing: &Listing, read: ReadIndex) -> Vec<Found> {
 #[cfg(test)]
 mod tests {
     use crate::card::kind::{self, Kind};
-    use crate::card::tests::{listing, recognise};
+    use crate::card::tests::listing;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -156,18 +156,33 @@ mod tests {
         "DCIM/100GOPRO/GX020265.MP4",
     ];
 
+    /// What the index files of a card may hold, whichever they are.
+    fn indexes() -> Vec<Vec<u8>> {
+        let uris = NAMES.iter().map(|n| format!("<Material uri=\"{n}\"><Proxy uri=\"Sub/C0001S03.MP4\"/></Material>"));
+        let mediapro = format!("<MediaProfile><Contents>{}</Contents></MediaProfile>", uris.collect::<String>());
+        let p2 = "<P2Main><ClipContent><ClipName>0001AB</ClipName><EssenceList><Video/><Audio/></EssenceList></ClipContent></P2Main>";
+        let list = crate::read::mpl::tests::playlist(&[("00001", 1), ("00000", 6), ("00001", 6), ("00009", 1)]);
+        vec![Vec::new(), b"<MediaProfile/>".to_vec(), mediapro.into_bytes(), p2.into(), list]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
         #[test]
         fn no_file_is_in_two_clips_and_every_recording_is_in_one(
             picked in proptest::collection::vec((0..NAMES.len(), 0..4usize), 0..40),
-            zeros in 0..2u64,
+            index in 0..5usize,
+            damage in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
         ) {
             let placed = |(n, base): &(usize, usize)| format!("{}{}", ["", "dump/", "a/b/", "PRIVATE/"][*base], NAMES[*n]);
             let names: BTreeSet<String> = picked.iter().map(placed).collect();
-            let files: Vec<(&[u8], u64)> = names.iter().map(|n| (n.as_bytes(), zeros)).collect();
-            let card = recognise(listing(&files));
+            let files: Vec<(&[u8], u64)> = names.iter().map(|n| (n.as_bytes(), 1)).collect();
+            let mut bytes = indexes().swap_remove(index);
+            if let (Some((at, byte)), false) = (damage, bytes.is_empty()) {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let card = crate::card::recognise(listing(&files), &mut |_| Ok(bytes.clone()));
             let mut seen = BTreeSet::new();
             for (path, _) in card.clips.iter().flat_map(|c| &c.files) {
                 prop_assert!(seen.insert(path.clone()), "{} is in two clips", path);
@@ -188,9 +203,18 @@ mod tests {
         let frames = make(|n| format!("A003R24Y/A003C001_190625_R24Y/A003C001_190625_R24Y.{n:07}.ari"));
         let clips = make(|n| format!("XDROOT/Clip/C{:05}{}", n / 2, [".MXF", "M01.XML"][n as usize % 2]));
         let cards = make(|n| format!("card{:04}/PRIVATE/M4ROOT/CLIP/C{:04}.MP4", n / 20, n % 20));
-        for (names, clips) in [(frames, 1), (clips, 10_000), (cards, 20_000)] {
-            let card = recognise(listing(&names.iter().map(|n| (n.as_bytes(), 1)).collect::<Vec<_>>()));
-            assert_eq!((card.clips.len(), card.gaps.len()), (clips, 0));
+        let indexes = make(|n| match n % 20 {
+            0 => format!("A{:03}X{}/MEDIAPRO.XML", n / 20 % 1000, n / 20_000),
+            k => format!("A{:03}X{}/Clip/C{k:04}.MXF", n / 20 % 1000, n / 20_000),
+        });
+        for (names, clips) in [(frames, 1), (clips, 10_000), (cards, 20_000), (indexes, 19_000)] {
+            let listing = listing(&names.iter().map(|n| (n.as_bytes(), 1)).collect::<Vec<_>>());
+            let mut read = 0;
+            let card = crate::card::recognise(listing, &mut |_| {
+                read += 1;
+                Ok(b"<MediaProfile/>".to_vec())
+            });
+            assert_eq!((card.clips.len(), card.gaps.len()), (clips, read), "each index read once, one warning each");
         }
     }
 }

@@ -121,6 +121,8 @@ mod tests {
         };
         let names = [folder("", "709_0001_01"), folder("", "709_0001_02")].concat();
         assert_eq!(see(&names, &index(&["709_0001_01", "709_0001_02"])), ["xdcam-ex 709_0001 2+0+8+0+0"]);
+        let lists = index(&["709_0001_01", "709_0001_02"]).replace("<Component uri=", "<Other uri=");
+        assert_eq!(see(&names, &lists), ["xdcam-ex 709_0001 2+0+8+0+0"], "an index that names the lists only");
         let seen = see(&names, &index(&["709_0001_01", "709_0001_02", "709_0002_01"]));
         assert_eq!(seen[1..], ["missing-clip:BPAV/CLPR/709_0002_01/709_0002_01.SMI"]);
     }

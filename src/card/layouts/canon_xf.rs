@@ -61,7 +61,9 @@ fn finish(ground: &mut Ground, found: &mut Found) {
     }
     let indexes = ground.files().filter(|(_, f)| folded(f.relpath.name()) == b"index.mif" && f.size_bytes > 0);
     for (index, file) in indexes {
-        if let Some(clips) = clips.get(&file.relpath.parent()) {
+        let Some(clips) = clips.get(&file.relpath.parent()) else { continue };
+        // All of them newer is a dump whose times are those of its copying.
+        if clips.iter().any(|i| ground.listing.files[*i as usize].mtime_ns <= file.mtime_ns) {
             gaps::newer(ground, index, clips, &mut found.gaps);
         }
     }
@@ -163,11 +165,18 @@ mod tests {
         let files: &[(&str, &[u8])] =
             &[("CONTENTS/CLIPS001/AA0001/AA000101.MXF", b"x"), ("CONTENTS/CLIPS001/INDEX.MIF", b"")];
         assert_eq!(seen(files)[1..], ["empty-index:CONTENTS/CLIPS001/INDEX.MIF"]);
-        let mut listing = crate::card::tests::listing(&[(files[0].0.as_bytes(), 1), (files[1].0.as_bytes(), 1)]);
-        let mut gaps = |secs: i64| {
-            listing.files[0].mtime_ns = secs * 1_000_000_000;
-            crate::card::tests::recognise(listing.clone()).gaps.len()
+        let mut listing = crate::card::tests::listing(&[
+            (b"CONTENTS/CLIPS001/AA0001/AA000101.MXF", 1),
+            (b"CONTENTS/CLIPS001/AA0002/AA000201.MXF", 1),
+            (b"CONTENTS/CLIPS001/INDEX.MIF", 1),
+        ]);
+        let mut gaps = |first: i64, second: i64| {
+            listing.files[0].mtime_ns = first * 1_000_000_000;
+            listing.files[1].mtime_ns = second * 1_000_000_000;
+            crate::card::tests::recognise(listing.clone()).gaps.into_iter().map(|g| g.id).collect::<Vec<_>>()
         };
-        assert_eq!((gaps(300), gaps(7200)), (0, 1));
+        assert!(gaps(0, 300).is_empty());
+        assert_eq!(gaps(0, 7200), ["newer-than-index:CONTENTS/CLIPS001/INDEX.MIF"]);
+        assert!(gaps(3600, 7200).is_empty(), "copied without their times");
     }
 }

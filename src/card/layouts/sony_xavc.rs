@@ -1,9 +1,12 @@
 //! Sony VENICE, FX9, FX6, FS7, PXW: XAVC in MXF under `XDROOT` (in `PRIVATE` on SD). VENICE may give that folder the name
 //! of camera and reel; then its `MEDIAPRO.XML` or the clips' sidecars tell it.
 
-use super::family::{Family, rule};
-use super::mediapro;
+use super::family::{Family, Ground, rule};
+use super::{Found, mediapro};
+use crate::card::kind::{self, Kind, folded};
 use crate::clip::Role::{Essence, Proxy, Sidecar, Thumb};
+use crate::relpath::RelPath;
+use std::collections::HashMap;
 
 macro_rules! at {
     () => {
@@ -33,8 +36,33 @@ pub(super) const FAMILY: Family = Family {
         rule(Sidecar, concat!(at!(), r"sub/(?<clip>[^/]+)(?:s\d\d)?m\d\d\.xml")),
         rule(Thumb, concat!(at!(), r"thmbnl/(?<clip>[^/]+)t\d\d\.jpg")),
     ],
-    finish: Some(|ground, found| mediapro::check(ground, found, "xdroot", 2)),
+    finish: Some(finish),
 };
+
+fn finish(ground: &mut Ground, found: &mut Found) {
+    mediapro::check(ground, found, "xdroot", 2);
+    chunks(ground, found);
+}
+
+/// Proxies cut into chunks for the upload (`General/Sony/PXTMP`) go with the clip whose name their own begins with.
+fn chunks(ground: &mut Ground, found: &mut Found) {
+    let mut named: HashMap<(RelPath, Vec<u8>), usize> = HashMap::new();
+    for (n, clip) in found.clips.iter().enumerate() {
+        let lead = clip.files.first().map(|(i, _)| ground.relpath(*i));
+        named.extend(lead.map(|p| ((p.parent().parent(), folded(p.stem())), n)));
+    }
+    for (index, file) in ground.files().filter(|(_, f)| kind::of(&f.relpath) == Kind::Video) {
+        let folder = file.relpath.ancestors().into_iter().find(|f| folded(f.name()) == b"general");
+        let (Some(root), false) = (folder.map(|f| f.parent()), ground.taken[index as usize]) else { continue };
+        let stem = folded(file.relpath.stem());
+        let longest = (1..=stem.len()).rev().find_map(|len| named.get(&(root.clone(), stem[..len].to_vec())));
+        if let Some(n) = longest {
+            found.clips[*n].files.push((index, Proxy));
+            ground.taken[index as usize] = true;
+        }
+    }
+    found.clips.iter_mut().for_each(|c| c.files.sort_by_key(|(_, role)| *role));
+}
 
 #[cfg(test)]
 mod tests {
@@ -55,7 +83,8 @@ mod tests {
             "Thmbnl/A001C001_220908AGT01.JPG",
             "CUEUP.XML",
             "DISCMETA.XML",
-            "General/Sony/PXTMP/x.mp4",
+            "General/Sony/PXTMP/A001C001_220908AG_001.mp4",
+            "General/Sony/PXTMP/A001C001_220908AG_002.mp4",
         ];
         names.iter().map(|n| format!("{root}{n}")).collect()
     }
@@ -71,10 +100,10 @@ mod tests {
             let at = format!("{root}MEDIAPRO.XML");
             let mut files: Vec<(&str, &[u8])> = names.iter().map(|n| (n.as_str(), &b"x"[..])).collect();
             files.push((&at, index.as_bytes()));
-            let clips: Vec<String> = seen(&files).into_iter().filter(|l| !l.starts_with("generic")).collect();
+            let clips = seen(&files);
             assert_eq!(
                 clips,
-                ["sony-xavc A001C001_220908AG 1+0+3+1+1", "sony-xavc SG DARSHAN 0065 1+0+1+1+0"],
+                ["sony-xavc A001C001_220908AG 1+0+3+3+1", "sony-xavc SG DARSHAN 0065 1+0+1+1+0"],
                 "{root}"
             );
             let card = card(&files);

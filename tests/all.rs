@@ -4,6 +4,10 @@
 mod bad_input;
 #[path = "all/bench.rs"]
 mod bench;
+#[path = "cards/mod.rs"]
+mod cards;
+#[path = "all/cards_cinema.rs"]
+mod cards_cinema;
 #[path = "all/cli.rs"]
 mod cli;
 #[path = "all/code.rs"]

@@ -30,7 +30,7 @@ pub fn recognise(listing: Listing, read: ReadIndex) -> Card {
             name: c.name.clone(),
             layout: layout.to_owned(),
             files: c.files.iter().map(|(index, role)| (name(*index), *role)).collect(),
-            said: c.facts.iter().map(said).collect(),
+            said: c.said.iter().cloned().chain(c.facts.iter().map(said)).collect(),
         })
         .collect();
     let mut layouts: Vec<String> = Vec::new();
@@ -39,13 +39,15 @@ pub fn recognise(listing: Listing, read: ReadIndex) -> Card {
             layouts.push(found.layout.to_owned());
         }
     }
-    let gaps = found.into_iter().flat_map(|f| f.gaps).collect();
+    let mut known = std::collections::BTreeSet::new();
+    // A card below a folder is seen from there and from above.
+    let gaps = found.into_iter().flat_map(|f| f.gaps).filter(|g| known.insert(g.id.clone())).collect();
     Card { layouts, listing, clips, gaps }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use crate::clip::{CardFile, Listing};
+    use crate::clip::{CardFile, Listing, Role};
     use crate::relpath::RelPath;
 
     /// A listing in byte order, as the disk gives it.
@@ -67,6 +69,48 @@ pub(crate) mod tests {
             format!("{} {}:{files}", c.layout, c.name)
         };
         card.clips.iter().map(line).collect()
+    }
+
+    /// A card whose files hold these texts, its index files among them.
+    pub(crate) fn card(files: &[(&str, &[u8])]) -> crate::clip::Card {
+        let sizes: Vec<_> = files.iter().map(|(p, bytes)| (p.as_bytes(), bytes.len() as u64)).collect();
+        super::recognise(listing(&sizes), &mut |wanted| {
+            let file = files.iter().find(|(p, _)| RelPath::new(p).is_ok_and(|p| p == *wanted));
+            file.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        })
+    }
+
+    /// The same card one folder down, and with the case of its names turned around.
+    pub(crate) fn moved<'a>(files: &[(&str, &'a [u8])]) -> [Vec<(String, &'a [u8])>; 2] {
+        let turned = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+        let all = |f: &dyn Fn(&str) -> String| files.iter().map(|(p, bytes)| (f(p), *bytes)).collect();
+        [all(&|p| format!("dump/{p}")), all(&|p| p.chars().map(turned).collect())]
+    }
+
+    /// What is seen of a card wherever it lies: its clips as `name(essence+audio+sidecar+proxy+thumb)` counts and its
+    /// gaps, which must be the same in a folder and in another case.
+    pub(crate) fn seen(files: &[(&str, &[u8])]) -> Vec<String> {
+        let lines = |card: &crate::clip::Card| -> Vec<String> {
+            let count = |c: &crate::clip::Clip, role| c.files.iter().filter(|(_, r)| *r == role).count();
+            let line = |c: &crate::clip::Clip| {
+                let roles = [Role::Essence, Role::Audio, Role::Sidecar, Role::Proxy, Role::Thumb];
+                let counts: Vec<_> = roles.iter().map(|r| count(c, *r).to_string()).collect();
+                format!("{} {} {}", c.layout, c.name, counts.join("+"))
+            };
+            let gaps = card.gaps.iter().map(|g| g.id.clone());
+            card.clips.iter().map(line).chain(gaps).collect()
+        };
+        let plain = lines(&card(files));
+        let sorted = |lines: Vec<String>| {
+            let mut lines: Vec<_> = lines.iter().map(|l| l.to_lowercase().replace("dump/", "")).collect();
+            lines.sort();
+            lines
+        };
+        for moved in moved(files) {
+            let moved: Vec<(&str, &[u8])> = moved.iter().map(|(p, bytes)| (p.as_str(), *bytes)).collect();
+            assert_eq!(sorted(lines(&card(&moved))), sorted(plain.clone()), "{moved:?}");
+        }
+        plain
     }
 
     /// A card without a readable index.

@@ -28,7 +28,7 @@ pub(super) fn recognise(listing: &Listing, taken: &mut [bool]) -> Option<Found> 
     let single = |index: u32, p: &RelPath| FoundClip {
         name: escape(p.stem()).into_owned(),
         files: vec![(index, Role::Essence)],
-        facts: Vec::new(),
+        ..FoundClip::default()
     };
     clips.extend(of(|k| k == Kind::Video).into_iter().map(|(index, p)| single(index, p)));
 

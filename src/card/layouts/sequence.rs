@@ -48,13 +48,13 @@ pub(super) fn group(listing: &Listing, frames: &[u32]) -> Vec<FoundClip> {
             }
             row.sort_by_key(|(_, digits)| value(digits));
             let files = row.into_iter().map(|(index, _)| (index, Role::Essence)).collect();
-            out.push(FoundClip { name: name(&key.0, key.1, key.2), files, facts: Vec::new() });
+            out.push(FoundClip { name: name(&key.0, key.1, key.2), files, ..FoundClip::default() });
         }
     }
     out.extend(alone.into_iter().map(|index| FoundClip {
         name: escape(path(index).stem()).into_owned(),
         files: vec![(index, Role::Essence)],
-        facts: Vec::new(),
+        ..FoundClip::default()
     }));
     out
 }

@@ -2,7 +2,7 @@
 
 use super::{FAMILIES, Found, FoundClip, ReadIndex};
 use crate::card::kind::folded;
-use crate::clip::{Listing, Role};
+use crate::clip::{CardFile, Listing, Role};
 use crate::fact::{Fact, Field};
 use crate::relpath::{RelPath, escape};
 use regex::bytes::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
@@ -27,7 +27,8 @@ pub(super) struct Family {
 /// - `at` kept apart from the same name elsewhere (a folder, mostly);
 /// - `part` its place among several essence files;
 /// - `name` the clip's name, taken from the first essence file;
-/// - any field's name (`reel`, `camera`, ...): what the path says of the clip.
+/// - any field's name (`reel`, `camera`, ...): what the path says of the clip. `recorded_at` holds a whole date and time
+///   (`20251225_101500`), with anything between the digits.
 pub(super) struct Rule {
     pub role: Role,
     pub path: &'static str,
@@ -47,9 +48,36 @@ pub(super) struct Ground<'a, 'r> {
     pub read: ReadIndex<'r>,
 }
 
-impl Ground<'_, '_> {
-    pub fn relpath(&self, index: u32) -> &RelPath {
+impl<'a> Ground<'a, '_> {
+    pub fn relpath(&self, index: u32) -> &'a RelPath {
         &self.listing.files[index as usize].relpath
+    }
+
+    /// The card's files with their places: below one folder they stand together in the listing.
+    pub fn files(&self) -> impl Iterator<Item = (u32, &'a CardFile)> + use<'a> {
+        let files = &self.listing.files;
+        let above = [self.base.as_bytes(), b"/"].concat();
+        let from = match self.base.is_root() {
+            true => 0,
+            false => files.partition_point(|f| f.relpath.as_bytes() < &above[..]),
+        };
+        let base = self.base.clone();
+        let below = move |f: &CardFile| base.is_root() || f.relpath.as_bytes().starts_with(&above);
+        (from as u32..).zip(&files[from..]).take_while(move |(_, f)| below(f))
+    }
+
+    /// The part of a path below the card's root.
+    pub fn below(&self, path: &RelPath) -> RelPath {
+        path.strip_prefix(&self.base).unwrap_or_default()
+    }
+
+    pub fn size_bytes(&self, index: u32) -> u64 {
+        self.listing.files[index as usize].size_bytes
+    }
+
+    /// Files below this card's root that no clip has yet.
+    pub fn left(&self) -> impl Iterator<Item = u32> + '_ {
+        self.files().map(|(index, _)| index).filter(|index| !self.taken[*index as usize])
     }
 }
 
@@ -140,11 +168,11 @@ struct Essence {
 
 fn group(family: &Family, (set, rules): &(RegexSet, Vec<Regex>), ground: &mut Ground) -> Found {
     let mut drafts: BTreeMap<Key, Draft> = BTreeMap::new();
-    for (index, file) in (0u32..).zip(&ground.listing.files) {
-        if ground.taken[index as usize] || file.relpath.name().starts_with(b"._") {
+    for (index, file) in ground.files() {
+        if ground.taken[index as usize] {
             continue;
         }
-        let Some(below) = file.relpath.strip_prefix(&ground.base) else { continue };
+        let below = ground.below(&file.relpath);
         let Some(n) = set.matches(below.as_bytes()).iter().next() else { continue };
         let Some(caps) = rules[n].captures(below.as_bytes()) else { continue };
         let group = |name: &str| caps.name(name).map(|m| m.as_bytes());
@@ -176,7 +204,7 @@ fn clip(mut draft: Draft) -> FoundClip {
     let essence = draft.essence.iter().map(|e| (e.index, Role::Essence));
     let files = essence.chain(draft.rest).collect();
     let first = draft.essence.swap_remove(0);
-    FoundClip { name: first.name, files, facts: first.facts }
+    FoundClip { name: first.name, files, facts: first.facts, said: Vec::new() }
 }
 
 /// Numbers by their value: `2` before `10`.
@@ -188,5 +216,21 @@ fn in_order(part: &[u8]) -> (usize, &[u8]) {
 fn facts(rule: &Regex, caps: &Captures) -> Vec<Fact> {
     let named = rule.capture_names().flatten();
     let said = named.filter_map(|name| Some((Field::from_name(name)?, caps.name(name)?)));
-    said.filter_map(|(field, m)| Fact::new(field, String::from_utf8_lossy(m.as_bytes()))).collect()
+    said.filter_map(|(field, m)| fact(field, m.as_bytes())).collect()
+}
+
+/// `None` where the text can not be a value of the field.
+pub(super) fn fact(field: Field, text: &[u8]) -> Option<Fact> {
+    match field {
+        Field::RecordedAt => Fact::new(field, recorded_at(text)?),
+        _ => Fact::new(field, escape(text)),
+    }
+}
+
+/// A name's date and time to the second; a camera's clock has no zone. Fourteen other digits are no date.
+fn recorded_at(text: &[u8]) -> Option<String> {
+    let digits: Vec<u8> = text.iter().copied().filter(u8::is_ascii_digit).take(14).collect();
+    let digits = std::str::from_utf8(&digits).ok().filter(|d| d.len() == 14)?;
+    let at = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", digits).ok()?;
+    (1990..2200).contains(&at.year()).then(|| at.strftime("%Y-%m-%dT%H:%M:%S").to_string())
 }

@@ -4,6 +4,10 @@
 mod bad_input;
 #[path = "all/bench.rs"]
 mod bench;
+#[path = "all/cards_other.rs"]
+mod cards_other;
+#[path = "cards/other.rs"]
+mod cards_other_trees;
 #[path = "all/cli.rs"]
 mod cli;
 #[path = "all/code.rs"]

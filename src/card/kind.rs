@@ -25,8 +25,7 @@ impl Kind {
 }
 
 pub(crate) fn of(relpath: &RelPath) -> Kind {
-    // `._A001.MOV` is what macOS keeps beside a file: extended attributes under the clip's extension.
-    if relpath.name().starts_with(b"._") {
+    if is_junk(relpath) {
         return Kind::Other;
     }
     match relpath.extension().as_str() {
@@ -40,6 +39,28 @@ pub(crate) fn of(relpath: &RelPath) -> Kind {
         "thm" | "jpg" | "jpeg" => Kind::Thumb,
         _ => Kind::Other,
     }
+}
+
+/// What an operating system keeps on a card for itself, where the listing has not left it out: never a clip, never a part
+/// of one. `._A001.MOV` holds extended attributes under the clip's extension; a trash can holds what was thrown away.
+pub(crate) fn is_junk(relpath: &RelPath) -> bool {
+    const FOLDERS: [&str; 9] = [
+        "system volume information",
+        "$recycle.bin",
+        ".trashes",
+        ".spotlight-v100",
+        ".fseventsd",
+        ".temporaryitems",
+        ".documentrevisions-v100",
+        "__macosx",
+        "lost+found",
+    ];
+    let folder = |s: &[u8]| {
+        FOLDERS.iter().any(|f| s.eq_ignore_ascii_case(f.as_bytes())) || s.to_ascii_lowercase().starts_with(b".trash-")
+    };
+    relpath.name().starts_with(b"._")
+        || [&b".ds_store"[..], b"thumbs.db", b"desktop.ini"].iter().any(|n| relpath.name().eq_ignore_ascii_case(n))
+        || relpath.segments().any(folder)
 }
 
 /// Cards are FAT or exFAT, where case says nothing.

@@ -71,6 +71,46 @@ pub(crate) mod tests {
         card.clips.iter().map(line).collect()
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+        /// Whatever lies beside each other, in one family's folder or in the wrong one.
+        #[test]
+        fn no_file_is_in_two_clips_and_every_recording_is_in_one(
+            names in proptest::collection::btree_set(concat!(
+                "(dump/)?((DCIM/)?(100GOPRO|101GOPRO|100NZ_9|100_FUJI|100APPLE|DJI_001|Camera01|Camera|100MEDIA|Proxies)|",
+                "A001|SOUNDDEV|FALSETAKES|X-T001\\.TAKE|FOLDER01|PRIVATE/JVC/BPAV/CLPR/1_01|s|Proxy)/(\\._)?",
+                "(G[XHL]0[1-3]000[12]|GP0[12]000[12]|GOPR000[12]|GHA[AB]0001|DSC[_F]000[12]|IMG_E?000[12]|DJI_000[12]|",
+                "A001C000[12]|X-T001|ZOOM000[12]|1_01|(VID|LRV)_20200803_121609_[01]0_01[12]|SC1ATK[12]|N_S001_S001_T00[12])",
+                "(_D|_[12]|_Proxy|_L|_Tr1|_Tr1_2|M01)?\\.(MP4|mov|NEV|LRV|LRF|WAV|SRT|thm|JPG|HEIC|DNG|dpx|360|insv|xml)",
+            ), 0..40),
+        ) {
+            let card = recognise(listing(&names.iter().map(|n| (n.as_bytes(), 1)).collect::<Vec<_>>()));
+            let mut seen = std::collections::BTreeSet::new();
+            for clip in &card.clips {
+                proptest::prop_assert!(clip.essence().next().is_some(), "{} has no essence", clip.name);
+                let in_order = clip.files.iter().map(|(_, r)| *r != crate::clip::Role::Essence).is_sorted();
+                proptest::prop_assert!(in_order, "{}: the essence does not come first", clip.name);
+                for (p, _) in &clip.files {
+                    proptest::prop_assert!(seen.insert(p.clone()), "{} is in two clips", p);
+                    proptest::prop_assert!(!p.name().starts_with(b"._"), "{} is in a clip", p);
+                }
+            }
+            for f in &card.listing.files {
+                let kind = super::kind::of(&f.relpath);
+                // A DNG may be a photo.
+                let recording = kind.is_essence() && f.relpath.extension() != "dng";
+                proptest::prop_assert!(!recording || seen.contains(&f.relpath), "{} is in no clip", f.relpath);
+            }
+            let mut ids: Vec<_> = card.gaps.iter().map(|w| &w.id).collect();
+            ids.sort();
+            ids.dedup();
+            proptest::prop_assert_eq!(ids.len(), card.gaps.len(), "two warnings of one id");
+            let clips = card.clips.len();
+            proptest::prop_assert!(card.gaps.len() <= 2 * clips + card.listing.folders.len(), "a flood of warnings");
+        }
+    }
+
     /// A card whose files hold these texts, its index files among them.
     pub(crate) fn card(files: &[(&str, &[u8])]) -> crate::clip::Card {
         let sizes: Vec<_> = files.iter().map(|(p, bytes)| (p.as_bytes(), bytes.len() as u64)).collect();

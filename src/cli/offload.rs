@@ -50,8 +50,9 @@ fn show_plan(door: &Door, plan: &PlanReport) -> anyhow::Result<Exit> {
     let out = &door.out;
     out.object(plan)?;
     let (files, clips) = (count(plan.files as u64, "file"), count(plan.clips as u64, "clip"));
-    let (kind, layout) = (plan.source_kind.name(), &plan.layout);
-    out.line(format!("roll {} ({kind}, {layout}): {files}, {}, {clips}", plan.roll, human(plan.bytes)));
+    let kind = plan.source_kind.name();
+    let layouts = if plan.layouts.is_empty() { plan.layout.clone() } else { plan.layouts.join(" + ") };
+    out.line(format!("roll {} ({kind}, {layouts}): {files}, {}, {clips}", plan.roll, human(plan.bytes)));
     if let Some(id) = &plan.known {
         out.line(format!("known as card {id}"));
     }

@@ -4,13 +4,14 @@ use super::places::{self, Known, Place, Source};
 use super::{IngestError, Request, Station};
 use crate::card;
 use crate::catalog::Catalog;
-use crate::clip::{CardId, Listing, SourceKind, Warning};
+use crate::clip::{CardId, Clip, Listing, Role, SourceKind, Warning};
 use crate::disk::{Root, facts};
 use crate::job::{Hold, Step};
 use crate::offload::plan;
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What a `--dry-run` shows.
@@ -19,13 +20,55 @@ pub struct PlanReport {
     pub roll: String,
     pub source_kind: SourceKind,
     pub layout: String,
+    /// All that were seen on the card, `layout` first.
+    pub layouts: Vec<String>,
     pub files: usize,
     pub bytes: u64,
     pub clips: usize,
+    pub clip_list: Vec<PlanClip>,
     pub known: Option<String>,
     pub warnings: Vec<Warning>,
     pub destinations: Vec<PlanDestination>,
     pub refusals: Vec<String>,
+}
+
+/// One recording as its names show it. A sequence has thousands of frames: they are counted.
+#[derive(Debug, Serialize)]
+pub struct PlanClip {
+    pub name: String,
+    pub layout: String,
+    pub first: RelPath,
+    pub last: RelPath,
+    /// Files that follow each other, or tracks.
+    pub essence: usize,
+    pub audio: usize,
+    pub sidecars: usize,
+    pub proxies: usize,
+    pub thumbs: usize,
+    /// What names, folders and the card's index say: `scene` -> `12A`.
+    pub said: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl PlanClip {
+    fn of(clip: &Clip) -> Self {
+        let count = |role: Role| clip.files.iter().filter(|(_, r)| *r == role).count();
+        let mut said: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for s in &clip.said {
+            said.entry(s.fact.field.name()).or_default().push(s.fact.value.clone());
+        }
+        PlanClip {
+            name: clip.name.clone(),
+            layout: clip.layout.clone(),
+            first: clip.essence().next().cloned().unwrap_or_default(),
+            last: clip.essence().last().cloned().unwrap_or_default(),
+            essence: count(Role::Essence),
+            audio: count(Role::Audio),
+            sidecars: count(Role::Sidecar),
+            proxies: count(Role::Proxy),
+            thumbs: count(Role::Thumb),
+            said,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -253,9 +296,11 @@ pub fn dry_run(station: &Station, catalog: &mut Catalog, request: &Request) -> R
         roll: p.roll,
         source_kind: p.source.kind,
         layout: p.source.card.layout().to_owned(),
+        layouts: p.source.card.layouts.clone(),
         files: listing.files.len(),
         bytes,
         clips: p.source.card.clips.len(),
+        clip_list: p.source.card.clips.iter().map(PlanClip::of).collect(),
         known: p.known.map(|id| id.to_string()),
         warnings: p.warnings,
         destinations,

@@ -1,6 +1,7 @@
 //! Synthetic cards: the trees that cameras leave, with tiny files instead of recordings.
 
 pub mod cinema;
+pub mod other;
 
 /// One card as a camera leaves it.
 pub struct Tree {

@@ -6,7 +6,7 @@
 //! The ALE and the FCP XML of a reel tell of all its clips; looks and framelines are settings. None of them is in a clip.
 
 use super::family::{Family, Ground, rule};
-use super::{Found, FoundClip, gaps};
+use super::{Found, FoundClip, gaps, parts};
 use crate::clip::Role::{Audio, Essence, Sidecar};
 use crate::fact::{Fact, Field};
 use crate::relpath::RelPath;
@@ -82,7 +82,7 @@ fn frames(ground: &Ground, clip: &mut FoundClip) -> Option<crate::clip::Warning>
     let path = ground.relpath(*first).clone();
     let numbers: BTreeSet<u64> =
         clip.files.iter().filter(|(i, r)| *r == Essence && is_frame(i)).filter_map(|(i, _)| number(*i)).collect();
-    let mut holes = gaps::holes(None, numbers.iter().copied());
+    let mut holes = parts::holes(None, numbers.iter().copied());
     let (low, high) = (*numbers.first()?, *numbers.last()?);
     let midnight = [24, 25, 30, 48, 50, 60, 120].iter().any(|fps| high + 1 == fps * 86_400);
     if low == 0 && midnight {

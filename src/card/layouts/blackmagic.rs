@@ -57,7 +57,6 @@ fn finish(ground: &mut Ground, found: &mut Found) {
         match extension(0).as_deref() {
             // The first half lies on the other card; both have the stem.
             Some("braw2") => clip.facts.extend(Fact::new(Field::ShotId, &clip.name)),
-            Some("dng") => found.gaps.extend(gaps::parts(ground, clip, 6, None)),
             _ => {}
         }
     }
@@ -125,7 +124,7 @@ mod tests {
         };
         let see = |names: &[String]| seen(&names.iter().map(|n| (n.as_str(), &b"x"[..])).collect::<Vec<_>>());
         assert_eq!(see(&files(&[0, 1, 2])), [format!("blackmagic {stem} 3+1+0+0+0")]);
-        let hole = format!("missing-part:{stem}/{stem}_000001.dng");
+        let hole = format!("missing-frames:{stem}/{stem}");
         assert_eq!(see(&files(&[0, 2])), [format!("blackmagic {stem} 2+1+0+0+0"), hole]);
         assert_eq!(see(&[format!("{stem}.mov")]), [format!("blackmagic {stem} 1+0+0+0+0")]);
     }

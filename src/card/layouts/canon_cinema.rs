@@ -80,9 +80,9 @@ pub(super) fn parts(ground: &Ground, clip: &FoundClip) -> Option<Warning> {
     let numbered = essence.iter().filter(|i| ends_with_number(**i)).count();
     match essence.len() - numbered {
         _ if numbered == 0 => None,
-        0 => gaps::parts(ground, clip, 3, Some(1)),
+        0 => gaps::part_files(ground, clip, 3, Some(1)),
         // Whether the next is 001 or 002 is not known: only a hole after it is sure.
-        _ => gaps::parts(ground, clip, 3, None),
+        _ => gaps::part_files(ground, clip, 3, None),
     }
 }
 

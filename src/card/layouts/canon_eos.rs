@@ -103,6 +103,6 @@ mod tests {
 
     #[test]
     fn a_folder_of_a_day_alone_is_not_canons() {
-        assert_eq!(see(&["DCIM/100_0421/DSC_0001.MP4"]), ["generic DSC_0001 1+0+0+0+0"]);
+        assert_eq!(see(&["DCIM/100_0421/DSC_0001.MP4"]), ["dcim DSC_0001 1+0+0+0+0"]);
     }
 }

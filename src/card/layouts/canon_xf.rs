@@ -46,8 +46,11 @@ pub(super) const FAMILY: Family = Family {
 fn finish(ground: &mut Ground, found: &mut Found) {
     for clip in &found.clips {
         let numbered = clip.files.first().is_some_and(|(i, _)| clip_and_part(ground.relpath(*i)).is_some());
-        let gap =
-            if numbered { gaps::parts(ground, clip, 2, Some(1)) } else { super::canon_cinema::parts(ground, clip) };
+        let gap = if numbered {
+            gaps::part_files(ground, clip, 2, Some(1))
+        } else {
+            super::canon_cinema::parts(ground, clip)
+        };
         found.gaps.extend(gap);
     }
     without_essence(ground, found);
@@ -134,7 +137,7 @@ mod tests {
         let flat: Vec<String> = WHOLE.iter().map(|n| n.replace("AA0001/AA00010", "AA00010")).collect();
         let flat: Vec<&str> = flat.iter().map(String::as_str).collect();
         assert!(flat.contains(&"CONTENTS/CLIPS001/AA000102.MXF"));
-        assert_eq!(see(&flat), ["canon-xf AA0001 2+0+2+0+1", "canon-xf AA0002 1+0+0+0+0"]);
+        assert_eq!(see(&flat), ["canon-xf AA0001 2+0+3+0+1", "canon-xf AA0002 1+0+0+0+0"]);
     }
 
     #[test]

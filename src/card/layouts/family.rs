@@ -27,6 +27,8 @@ pub(super) struct Family {
 /// - `at` kept apart from the same name elsewhere (a folder, mostly);
 /// - `part` its place among several essence files;
 /// - `name` the clip's name, taken from the first essence file;
+/// - any field's name (`reel`, `camera`, ...): what the path says of the clip. `recorded_at` holds a whole date and time
+///   (`20251225_101500`), with anything between the digits.
 /// - any field's name (`reel`, `camera`, ...): what the path says of the clip;
 /// - `ymd` and `hms`, the day as `YYMMDD` and the time of it.
 pub(super) struct Rule {
@@ -69,6 +71,15 @@ impl<'a> Ground<'a, '_> {
     /// The part of a path below the card's root.
     pub fn below(&self, path: &RelPath) -> RelPath {
         path.strip_prefix(&self.base).unwrap_or_default()
+    }
+
+    pub fn size_bytes(&self, index: u32) -> u64 {
+        self.listing.files[index as usize].size_bytes
+    }
+
+    /// Files below this card's root that no clip has yet.
+    pub fn left(&self) -> impl Iterator<Item = u32> + '_ {
+        self.files().map(|(index, _)| index).filter(|index| !self.taken[*index as usize])
     }
 }
 
@@ -207,12 +218,11 @@ fn in_order(part: &[u8]) -> (usize, &[u8]) {
 fn facts(rule: &Regex, caps: &Captures) -> Vec<Fact> {
     let named = rule.capture_names().flatten();
     let said = named.filter_map(|name| Some((Field::from_name(name)?, caps.name(name)?)));
-    let facts = said.filter_map(|(field, m)| Fact::new(field, String::from_utf8_lossy(m.as_bytes())));
-    facts.chain(recorded_at(caps)).collect()
+    said.filter_map(|(field, m)| fact(field, m.as_bytes())).chain(day_and_time(caps)).collect()
 }
 
 /// The day, and the time of it where the name has one. Digits that are no date say nothing.
-fn recorded_at(caps: &Captures) -> Option<Fact> {
+fn day_and_time(caps: &Captures) -> Option<Fact> {
     let pairs = |name: &str| -> Option<[i8; 3]> {
         let text = std::str::from_utf8(caps.name(name)?.as_bytes()).ok().filter(|t| t.len() == 6)?;
         let pair = |at: usize| text.get(at..at + 2)?.parse().ok();
@@ -222,4 +232,20 @@ fn recorded_at(caps: &Captures) -> Option<Fact> {
     let date = jiff::civil::Date::new(2000 + i16::from(year), month, day).ok()?;
     let time = pairs("hms").and_then(|[h, m, s]| jiff::civil::Time::new(h, m, s, 0).ok());
     Fact::new(Field::RecordedAt, time.map_or_else(|| date.to_string(), |time| date.to_datetime(time).to_string()))
+}
+
+/// `None` where the text can not be a value of the field.
+pub(super) fn fact(field: Field, text: &[u8]) -> Option<Fact> {
+    match field {
+        Field::RecordedAt => Fact::new(field, recorded_at(text)?),
+        _ => Fact::new(field, escape(text)),
+    }
+}
+
+/// A name's date and time to the second; a camera's clock has no zone. Fourteen other digits are no date.
+fn recorded_at(text: &[u8]) -> Option<String> {
+    let digits: Vec<u8> = text.iter().copied().filter(u8::is_ascii_digit).take(14).collect();
+    let digits = std::str::from_utf8(&digits).ok().filter(|d| d.len() == 14)?;
+    let at = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", digits).ok()?;
+    (1990..2200).contains(&at.year()).then(|| at.strftime("%Y-%m-%dT%H:%M:%S").to_string())
 }

@@ -2,6 +2,7 @@
 
 use super::FoundClip;
 use super::family::Ground;
+use super::parts::{holes, ranges};
 use crate::card::kind::folded;
 use crate::card::warn::about;
 use crate::clip::{Role, Warning};
@@ -135,30 +136,6 @@ pub(super) fn newer(ground: &Ground, index: u32, clips: &[u32], gaps: &mut Vec<W
     }
 }
 
-/// The numbers that are not there, as ranges: between those that are, and from `first` up to them.
-pub(super) fn holes(first: Option<u64>, numbers: impl IntoIterator<Item = u64>) -> Vec<(u64, u64)> {
-    let numbers: BTreeSet<u64> = numbers.into_iter().collect();
-    let mut out = Vec::new();
-    let mut expected = first;
-    for n in numbers {
-        if let Some(from) = expected.filter(|from| *from < n) {
-            out.push((from, n - 1));
-        }
-        expected = n.checked_add(1);
-    }
-    out
-}
-
-/// `2, 4-6`, shortened where there is much of it.
-fn ranges(holes: &[(u64, u64)]) -> String {
-    let one = |(a, b): &(u64, u64)| if a == b { a.to_string() } else { format!("{a}-{b}") };
-    let mut out = holes.iter().take(10).map(one).collect::<Vec<_>>().join(", ");
-    if holes.len() > 10 {
-        out.push_str(", ...");
-    }
-    out
-}
-
 /// The number that ends a name's stem, `width` digits wide.
 fn number(path: &RelPath, width: usize) -> Option<u64> {
     let stem = path.stem();
@@ -175,7 +152,7 @@ fn numbered(path: &RelPath, width: usize, n: u64) -> RelPath {
 }
 
 /// Parts of a clip's essence that its numbers say are not here. `first`: the number that every recording begins with.
-pub(super) fn parts(ground: &Ground, clip: &FoundClip, width: usize, first: Option<u64>) -> Option<Warning> {
+pub(super) fn part_files(ground: &Ground, clip: &FoundClip, width: usize, first: Option<u64>) -> Option<Warning> {
     let essence = clip.files.iter().filter(|(_, role)| *role == Role::Essence).map(|(index, _)| ground.relpath(*index));
     let numbered_parts: Vec<(&RelPath, u64)> = essence.filter_map(|p| Some((p, number(p, width)?))).collect();
     let holes = holes(first, numbered_parts.iter().map(|(_, n)| *n));
@@ -188,7 +165,7 @@ pub(super) fn parts(ground: &Ground, clip: &FoundClip, width: usize, first: Opti
 pub(super) fn lost(missing: &RelPath, clip: &str, holes: &[(u64, u64)]) -> Warning {
     let count: u64 = holes.iter().fold(0, |sum, (a, b)| sum.saturating_add(b - a).saturating_add(1));
     let parts = if count == 1 { "part" } else { "parts" };
-    about("missing-part", missing, &format!("is not here: clip {clip} lacks {count} {parts} ({})", ranges(holes)))
+    about("missing-part", missing, &format!("is not here: clip {clip} lacks {count} {parts} ({})", ranges(holes, 1)))
 }
 
 /// Splits what grouping joined although each is a recording of its own: one file's name twice, in two folders.
@@ -234,15 +211,6 @@ pub(super) fn demote(ground: &Ground, clip: &mut FoundClip, role: Role, is: impl
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn holes_are_ranges_between_what_is_there() {
-        assert_eq!(holes(Some(1), [1, 2, 3]), []);
-        assert_eq!(holes(Some(1), [3, 7, 4]), [(1, 2), (5, 6)]);
-        assert_eq!(holes(None, [3, 5]), [(4, 4)]);
-        assert_eq!(holes(None, [u64::MAX]), []);
-        assert_eq!(ranges(&[(2, 2), (4, 6)]), "2, 4-6");
-    }
 
     #[test]
     fn addresses_stay_on_the_card_and_blanks_may_be_escaped() {

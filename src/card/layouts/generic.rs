@@ -1,12 +1,14 @@
 //! The layout of no camera in particular: media files are clips, files of the same stem beside them belong to them.
 
-use super::{Found, FoundClip, GENERIC, sequence};
+use super::beside::{At, Beside};
+use super::{DCIM, Found, FoundClip, GENERIC, KINEFINITY, parts, sequence, sound};
 use crate::card::kind::{self, Kind, folded};
 use crate::clip::{Listing, Role};
 use crate::relpath::{RelPath, escape};
 use std::collections::{HashMap, HashSet};
 
-pub(super) fn recognise(listing: &Listing, taken: &mut [bool]) -> Option<Found> {
+/// Groups what the families left, and gives each file beside a clip to it, whoever knows that clip.
+pub(super) fn recognise(listing: &Listing, taken: &mut [bool], found: &mut Vec<Found>) {
     let files: Vec<(u32, &RelPath, Kind)> = (0u32..)
         .zip(&listing.files)
         .filter(|(index, _)| !taken[*index as usize])
@@ -18,106 +20,111 @@ pub(super) fn recognise(listing: &Listing, taken: &mut [bool]) -> Option<Found> 
 
     // A DNG with a JPEG of its name is a photo taken twice, not a frame.
     let photos: HashSet<_> = of(|k| k == Kind::Thumb).iter().map(|(_, p)| (p.parent(), folded(p.stem()))).collect();
+    let is_photo = |p: &RelPath| photos.contains(&(p.parent(), folded(p.stem()))) || is_numbered_photo(p);
     let frames: Vec<u32> = of(|k| matches!(k, Kind::Frame | Kind::FrameOrPhoto))
         .into_iter()
-        .filter(|(_, p)| kind::of(p) == Kind::Frame || !photos.contains(&(p.parent(), folded(p.stem()))))
+        .filter(|(_, p)| kind::of(p) == Kind::Frame || !is_photo(p))
         .map(|(index, _)| index)
         .collect();
     let mut clips = sequence::group(listing, &frames);
     clips.retain(|c| c.files.len() > 1 || kind::of(&listing.files[c.files[0].0 as usize].relpath) == Kind::Frame);
-    let single = |index: u32, p: &RelPath| FoundClip {
-        name: escape(p.stem()).into_owned(),
-        files: vec![(index, Role::Essence)],
-        ..FoundClip::default()
-    };
-    clips.extend(of(|k| k == Kind::Video).into_iter().map(|(index, p)| single(index, p)));
 
-    // Sound beside a picture of its name is that picture's sound; any other sound is a recording of its own.
-    let mut beside = Beside::of(listing, &clips);
-    for (index, p) in of(|k| k == Kind::Audio) {
-        match beside.same_stem(p) {
-            Some(clip) => clips[clip].files.push((index, Role::Audio)),
-            None => clips.push(single(index, p)),
+    // A small movie is the recording itself where its original is not here.
+    let (named, videos): (Vec<_>, Vec<_>) = of(|k| k == Kind::Video).into_iter().partition(|(_, p)| named_proxy(p));
+    clips.extend(videos.into_iter().map(|(index, p)| single(index, p)));
+    let last = found.len();
+    found.push(Found { layout: GENERIC, clips, gaps: Vec::new() });
+    let beside = Beside::of(listing, found);
+    for (index, p) in named {
+        match beside.original(p) {
+            Some(at) => add(found, at, index, Role::Proxy),
+            None => found[last].clips.push(single(index, p)),
         }
     }
-    distinct_names(listing, &mut clips);
-    beside = Beside::of(listing, &clips);
+
+    // Sound beside a picture of its name is that picture's sound; any other sound is a recording of its own.
+    let beside = Beside::of(listing, found);
+    let lonely = lonely_sequences(listing, &found[last].clips);
+    let mut sound = Vec::new();
+    for (index, p) in of(|k| k == Kind::Audio) {
+        match beside.same_stem(p) {
+            Some(at) => add(found, at, index, Role::Audio),
+            None => sound.push((index, p)),
+        }
+    }
+    let mut count: HashMap<RelPath, usize> = HashMap::new();
+    sound.iter().for_each(|(_, p)| *count.entry(p.parent()).or_default() += 1);
+    sound.retain(|(index, p)| match lonely.get(&p.parent()).filter(|_| count[&p.parent()] == 1) {
+        Some(clip) => {
+            add(found, (last, *clip), *index, Role::Audio);
+            false
+        }
+        None => true,
+    });
+    let sound: Vec<u32> = sound.into_iter().map(|(index, _)| index).collect();
+    found[last].clips.extend(sound::sets(listing, &sound));
+
+    let beside = Beside::of(listing, found);
     for (index, p) in of(|k| matches!(k, Kind::Proxy | Kind::Thumb | Kind::Other)) {
         let role = match kind::of(p) {
             Kind::Proxy => Role::Proxy,
             Kind::Thumb => Role::Thumb,
             _ => Role::Sidecar,
         };
-        if !p.name().starts_with(b"._")
-            && let Some(clip) = beside.belongs_to(p)
-        {
-            clips[clip].files.push((index, role));
+        let original = if role == Role::Proxy { beside.original(p) } else { None };
+        if let Some(at) = beside.belongs_to(p).or(original) {
+            add(found, at, index, role);
         }
     }
-    clips.iter().flat_map(|c| &c.files).for_each(|(index, _)| taken[*index as usize] = true);
-    (!clips.is_empty()).then_some(Found { layout: GENERIC, clips, gaps: Vec::new() })
+    for clip in found.iter_mut().flat_map(|f| &mut f.clips) {
+        clip.files.iter().for_each(|(index, _)| taken[*index as usize] = true);
+    }
+    by_layout(listing, found);
 }
 
-/// Finds the clip that a file stands beside: by folder and by name, without regard to case.
-struct Beside {
-    by_name: HashMap<(RelPath, Vec<u8>), usize>,
-    by_stem: HashMap<(RelPath, Vec<u8>), usize>,
+fn add(found: &mut [Found], at: At, index: u32, role: Role) {
+    found[at.0].clips[at.1].files.push((index, role));
 }
 
-impl Beside {
-    fn of(listing: &Listing, clips: &[FoundClip]) -> Self {
-        let mut out = Beside { by_name: HashMap::new(), by_stem: HashMap::new() };
-        for (n, clip) in clips.iter().enumerate() {
-            let essence: Vec<_> = clip.files.iter().map(|(i, _)| &listing.files[*i as usize].relpath).collect();
-            for p in &essence {
-                out.by_name.entry((p.parent(), folded(p.name()))).or_insert(n);
-                out.by_stem.entry((p.parent(), folded(p.stem()))).or_insert(n);
-            }
-            if essence.len() > 1 {
-                out.by_stem.entry((essence[0].parent(), folded(clip.name.as_bytes()))).or_insert(n);
-            }
-        }
-        out
-    }
-
-    fn same_stem(&self, p: &RelPath) -> Option<usize> {
-        self.by_stem.get(&(p.parent(), folded(p.stem()))).copied()
-    }
-
-    /// `A001.xml`, `A001.mov.csv`, `A001.metadata.txt`, and Sony's `C0001M01.XML` beside `C0001.MP4`.
-    fn belongs_to(&self, p: &RelPath) -> Option<usize> {
-        let folder = p.parent();
-        let name = folded(p.name());
-        let mut stem = &name[..];
-        while let Some(dot) = stem.iter().rposition(|b| *b == b'.').filter(|at| *at > 0) {
-            stem = &stem[..dot];
-            let key = (folder.clone(), stem.to_vec());
-            if let Some(clip) = self.by_name.get(&key).or_else(|| self.by_stem.get(&key)) {
-                return Some(*clip);
-            }
-        }
-        match stem {
-            [clip @ .., b'm' | b'r' | b't' | b's' | b'i', b'0'..=b'9', b'0'..=b'9'] if !clip.is_empty() => {
-                self.by_stem.get(&(folder, clip.to_vec())).copied()
-            }
-            _ => None,
-        }
-    }
+fn single(index: u32, p: &RelPath) -> FoundClip {
+    FoundClip { name: escape(p.stem()).into_owned(), files: vec![(index, Role::Essence)], ..FoundClip::default() }
 }
 
-/// Two clips of one folder that share a stem keep their extensions in their names.
-fn distinct_names(listing: &Listing, clips: &mut [FoundClip]) {
-    let path = |c: &FoundClip| listing.files[c.files[0].0 as usize].relpath.clone();
-    let mut count: HashMap<(RelPath, String), usize> = HashMap::new();
-    for clip in clips.iter() {
-        *count.entry((path(clip).parent(), clip.name.clone())).or_default() += 1;
+/// `DSC_0001.DNG` in a DCIM folder: eight letters, the last four a number, as cameras name photos.
+fn is_numbered_photo(p: &RelPath) -> bool {
+    parts::lies_in(p, "dcim") && p.stem().len() == 8 && p.stem()[4..].iter().all(u8::is_ascii_digit)
+}
+
+fn named_proxy(p: &RelPath) -> bool {
+    folded(p.stem()).ends_with(b"_proxy") || matches!(&folded(p.parent().name())[..], b"proxy" | b"proxies")
+}
+
+/// Folders with one sequence and no other clip: the only sound there is its sound.
+fn lonely_sequences(listing: &Listing, clips: &[FoundClip]) -> HashMap<RelPath, usize> {
+    let mut out: HashMap<RelPath, Option<usize>> = HashMap::new();
+    for (n, clip) in clips.iter().enumerate() {
+        let folder = listing.files[clip.files[0].0 as usize].relpath.parent();
+        let lonely = (clip.files.len() > 1).then_some(n);
+        out.entry(folder).and_modify(|other| *other = None).or_insert(lonely);
     }
-    for clip in clips {
-        let first = path(clip);
-        if count[&(first.parent(), clip.name.clone())] > 1 {
-            clip.name = escape(first.name()).into_owned();
-        }
+    out.into_iter().filter_map(|(folder, n)| Some((folder, n?))).collect()
+}
+
+/// What lies in DCIM was made by some camera, and KRW by one maker's: the layout says as much and no more.
+fn by_layout(listing: &Listing, found: &mut Vec<Found>) {
+    let Some(last) = found.pop() else { return };
+    let mut split = [KINEFINITY, DCIM, GENERIC].map(|layout| Found { layout, ..Found::default() });
+    for clip in last.clips {
+        let path = &listing.files[clip.files[0].0 as usize].relpath;
+        let camera = path.segments().take(2).any(|s| s.eq_ignore_ascii_case(DCIM.as_bytes()));
+        let n = match path.extension() == "krw" {
+            true => 0,
+            false if camera => 1,
+            false => 2,
+        };
+        split[n].clips.push(clip);
     }
+    found.extend(split);
 }
 
 #[cfg(test)]
@@ -193,6 +200,80 @@ mod tests {
     #[test]
     fn photos_taken_as_dng_and_jpeg_are_no_sequence() {
         assert!(clips(&["P_1.DNG", "P_1.JPG", "P_2.DNG", "P_2.jpg"]).is_empty());
+    }
+
+    #[test]
+    fn the_only_sound_beside_one_sequence_is_its_sound() {
+        let frames = ["s/T_0001.dng", "s/T_0002.dng", "s/sync.wav"];
+        assert_eq!(clips(&frames), ["T: s/T_0001.dng=essence s/T_0002.dng=essence s/sync.wav=audio"]);
+        assert_eq!(clips(&[&frames[..], &["s/other.wav"]].concat()).len(), 3);
+        assert_eq!(clips(&[&frames[..], &["s/A.mov"]].concat()).len(), 3);
+    }
+
+    #[test]
+    fn a_small_movie_belongs_to_its_original_and_alone_it_is_the_recording() {
+        assert_eq!(
+            clips(&["c/A.braw", "c/Proxy/A.mp4", "c/B.mov", "c/b_proxy.MP4", "c/PROXY/C.mov", "c/D_Proxy.mov"]),
+            [
+                "A: c/A.braw=essence c/Proxy/A.mp4=proxy",
+                "B: c/B.mov=essence c/b_proxy.MP4=proxy",
+                "D_Proxy: c/D_Proxy.mov=essence",
+                "C: c/PROXY/C.mov=essence",
+            ]
+        );
+        assert_eq!(
+            clips(&["s/T_0001.dpx", "s/T_0002.dpx", "s/Proxy/T.mov"]),
+            ["T: s/T_0001.dpx=essence s/T_0002.dpx=essence s/Proxy/T.mov=proxy"]
+        );
+    }
+
+    #[test]
+    fn tracks_of_one_take_are_one_clip() {
+        assert_eq!(
+            clips(&["T01_1.wav", "T01_2.wav", "T02.wav"]),
+            ["T01: T01_1.wav=essence T01_2.wav=essence", "T02: T02.wav=essence"]
+        );
+    }
+
+    #[test]
+    fn what_lies_in_dcim_was_made_by_a_camera() {
+        let card = card(&["DCIM/100ABCDE/CLIP0001.MP4", "DCIM/100ABCDE/CLIP0001.THM", "x/DCIM/1/a.mov", "b.mov"]);
+        let all: Vec<_> = card.clips.iter().map(|c| (c.layout.as_str(), c.files.len())).collect();
+        assert_eq!(all, [("dcim", 2), ("generic", 1), ("dcim", 1)]);
+        assert_eq!(card.layouts, ["dcim", "generic"]);
+    }
+
+    #[test]
+    fn kinefinity_frames_are_known_by_their_extension() {
+        let card = card(&["A/C001_0000001.krw", "A/C001_0000002.krw", "A/C001.wav"]);
+        assert_eq!((card.layout(), card.clips.len(), card.clips[0].files.len()), ("kinefinity", 1, 3));
+    }
+
+    #[test]
+    fn what_an_operating_system_keeps_is_no_clip_and_hides_none() {
+        let junk = [
+            ".Trashes/501/A.mov",
+            ".Trash-1000/files/A.mov",
+            "$RECYCLE.BIN/S-1/A.mov",
+            "System Volume Information/A.mov",
+            "._A.mov",
+            "Thumbs.db",
+            "__MACOSX/A.mov",
+            "dump/._GX010001.MP4",
+            ".Spotlight-V100/DCIM/100GOPRO/GX010001.MP4",
+        ];
+        assert!(clips(&junk).is_empty());
+        assert_eq!(card(&junk).layouts, Vec::<String>::new());
+        assert_eq!(clips(&[&junk[..], &["A.mov"]].concat()), ["A: A.mov=essence"]);
+    }
+
+    #[test]
+    fn a_familys_clip_takes_the_files_of_its_stem_that_the_family_does_not_know() {
+        assert_eq!(
+            clips(&["DCIM/100GOPRO/GX010001.MP4", "DCIM/100GOPRO/GX010001.xmp", "DCIM/100GOPRO/GX010001.MP4.txt"]),
+            ["GX010001: DCIM/100GOPRO/GX010001.MP4=essence DCIM/100GOPRO/GX010001.MP4.txt=sidecar \
+                 DCIM/100GOPRO/GX010001.xmp=sidecar"]
+        );
     }
 
     #[test]

@@ -9,35 +9,57 @@ macro_rules! beside {
     };
 }
 
+mod aja_kipro;
+mod android;
+mod apple;
 mod arri;
+mod atomos;
 mod avchd;
+mod beside;
 mod blackmagic;
 mod canon_cinema;
 mod canon_eos;
 mod canon_xf;
+mod dji;
 mod family;
+mod fujifilm;
 mod gaps;
 mod generic;
 mod gopro;
+mod insta360;
+mod jvc;
 mod lumix;
 mod mediapro;
+mod mixpre;
+mod nikon;
 mod p2;
 mod panasonic;
+mod parts;
 mod red;
 mod sequence;
 mod sony_m4root;
 mod sony_xavc;
 mod sony_xocn;
+mod sound;
+mod sound_devices;
+mod twins;
 mod xdcam;
 mod xdcam_ex;
+mod zcam;
+mod zoom_f;
 
+use super::kind;
 use crate::clip::{Listing, Role, Warning};
 use crate::fact::{Fact, Said};
-use crate::relpath::RelPath;
+use crate::relpath::{RelPath, escape};
 use family::Family;
+use std::collections::HashMap;
 use std::io;
 
 pub(crate) const GENERIC: &str = "generic";
+/// What lies in a DCIM folder and no family knows.
+const DCIM: &str = "dcim";
+const KINEFINITY: &str = "kinefinity";
 
 /// In order of trust: who stands first takes a file that two know.
 const FAMILIES: &[&Family] = &[
@@ -57,6 +79,20 @@ const FAMILIES: &[&Family] = &[
     &panasonic::FAMILY,
     &canon_eos::FAMILY,
     &gopro::FAMILY,
+    &dji::FAMILY,
+    &dji::MICROPHONE,
+    &insta360::FAMILY,
+    &nikon::FAMILY,
+    &fujifilm::FAMILY,
+    &apple::FAMILY,
+    &android::FAMILY,
+    &jvc::FAMILY,
+    &atomos::FAMILY,
+    &aja_kipro::FAMILY,
+    &zcam::FAMILY,
+    &zoom_f::FAMILY,
+    &sound_devices::FAMILY,
+    &mixpre::FAMILY,
 ];
 
 /// Reads a small file of the card: an index that says which clips there should be.
@@ -83,10 +119,29 @@ pub(crate) struct FoundClip {
 }
 
 pub(crate) fn all(listing: &Listing, read: ReadIndex) -> Vec<Found> {
-    let mut taken = vec![false; listing.files.len()];
+    let mut taken: Vec<bool> = listing.files.iter().map(|f| kind::is_junk(&f.relpath)).collect();
     let mut found = family::all(listing, &mut taken, read);
-    found.extend(generic::recognise(listing, &mut taken));
+    generic::recognise(listing, &mut taken, &mut found);
+    sequence::judge(listing, &mut found);
+    distinct_names(listing, &mut found);
     found
+}
+
+/// Two clips of one folder that share a name keep their extensions in it.
+fn distinct_names(listing: &Listing, found: &mut [Found]) {
+    let first = |c: &FoundClip| c.files.first().map(|(index, _)| &listing.files[*index as usize].relpath);
+    let mut count: HashMap<(RelPath, String), usize> = HashMap::new();
+    let clips = || found.iter().flat_map(|f| &f.clips);
+    for (path, clip) in clips().filter_map(|c| Some((first(c)?, c))) {
+        *count.entry((path.parent(), clip.name.clone())).or_default() += 1;
+    }
+    for clip in found.iter_mut().flat_map(|f| &mut f.clips) {
+        if let Some(path) = first(clip)
+            && count[&(path.parent(), clip.name.clone())] > 1
+        {
+            clip.name = escape(path.name()).into_owned();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ fn finish(ground: &mut Ground, found: &mut Found) {
         gaps::demote(ground, clip, Proxy, |path| path.extension() != "r3d");
         let raw = |(i, r): &(u32, Role)| *r == Essence && ground.relpath(*i).extension() == "r3d";
         if clip.files.iter().any(raw) {
-            found.gaps.extend(gaps::parts(ground, clip, 3, Some(1)));
+            found.gaps.extend(gaps::part_files(ground, clip, 3, Some(1)));
         }
     }
     // A folder of a clip that nothing was copied of but its rest.

@@ -1,9 +1,11 @@
 //! Image sequences: numbered frames of one name in one folder are one recording.
 
-use super::FoundClip;
-use crate::clip::{Listing, Role};
+use super::{Found, FoundClip, arri, parts};
+use crate::card::kind::{self, Kind};
+use crate::card::warn::about;
+use crate::clip::{Listing, Role, Warning};
 use crate::relpath::{RelPath, escape};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A stem cut at its last run of digits.
 struct Numbered<'a> {
@@ -84,6 +86,86 @@ fn name(folder: &RelPath, before: &[u8], after: &[u8]) -> String {
     }
 }
 
+/// Whoever found them: sequences in which numbers are left out, or frames have another size than the others.
+pub(super) fn judge(listing: &Listing, found: &mut [Found]) {
+    for found in found {
+        for clip in &found.clips {
+            let is_frame =
+                |i: u32| matches!(kind::of(&listing.files[i as usize].relpath), Kind::Frame | Kind::FrameOrPhoto);
+            let frames: Vec<u32> = clip.files.iter().filter(|(_, r)| *r == Role::Essence).map(|(i, _)| *i).collect();
+            if frames.len() > 1 && frames.iter().all(|i| is_frame(*i)) {
+                // ARRI counts from midnight, and over it: its own file knows.
+                if found.layout != arri::FAMILY.layout {
+                    found.gaps.extend(missing(listing, clip, &frames));
+                }
+                found.gaps.extend(odd(listing, clip, &frames));
+            }
+        }
+    }
+}
+
+/// Where a numbering begins and ends is not known, and one that leaves out the same count each time was made like that.
+fn missing(listing: &Listing, clip: &FoundClip, frames: &[u32]) -> Option<Warning> {
+    let path = |i: u32| &listing.files[i as usize].relpath;
+    let numbers: Vec<(u64, usize)> = frames.iter().filter_map(|i| number(path(*i))).collect();
+    let mut have: Vec<u64> = numbers.iter().map(|(n, _)| *n).collect();
+    have.sort_unstable();
+    let first = *have.first().filter(|_| have.len() == frames.len())?;
+    let steps: HashSet<u64> = have.windows(2).map(|w| w[1] - w[0]).collect();
+    let holes = parts::holes(Some(first), have);
+    if holes.is_empty() || (steps.len() == 1 && frames.len() > 2) || is_photos(path(frames[0])) {
+        return None;
+    }
+    let width = numbers.iter().map(|(_, width)| *width).min().unwrap_or(1);
+    let lost = holes.iter().fold(0u64, |sum, (a, b)| sum.saturating_add(b - a).saturating_add(1));
+    let s = if lost == 1 { "" } else { "s" };
+    let says =
+        format!("has {} frames and lacks {lost} frame{s} among them: {}", frames.len(), parts::ranges(&holes, width));
+    Some(about("missing-frames", &place(listing, clip), &says))
+}
+
+/// In these containers every frame of a recording has the same size. Frames of 0 bytes have their own warning.
+fn odd(listing: &Listing, clip: &FoundClip, frames: &[u32]) -> Option<Warning> {
+    let file = |i: u32| &listing.files[i as usize];
+    if !frames.iter().all(|i| matches!(&file(*i).relpath.extension()[..], "dpx" | "ari" | "cin")) {
+        return None;
+    }
+    let mut count: HashMap<u64, usize> = HashMap::new();
+    for size in frames.iter().map(|i| file(*i).size_bytes).filter(|size| *size > 0) {
+        *count.entry(size).or_default() += 1;
+    }
+    let usual = count.iter().max_by_key(|(size, n)| (**n, **size)).map(|(size, _)| *size)?;
+    let others = frames.iter().filter(|i| ![0, usual].contains(&file(**i).size_bytes));
+    let mut odd: Vec<(u64, usize)> = others.filter_map(|i| number(&file(*i).relpath)).collect();
+    odd.sort_unstable();
+    let width = odd.iter().map(|(_, width)| *width).min()?;
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for (n, _) in &odd {
+        match ranges.last_mut().filter(|(_, end)| end.checked_add(1) == Some(*n)) {
+            Some((_, end)) => *end = *n,
+            None => ranges.push((*n, *n)),
+        }
+    }
+    let says = format!("has frames of another size than the usual {usual} bytes: {}", parts::ranges(&ranges, width));
+    Some(about("odd-frames", &place(listing, clip), &says))
+}
+
+fn number(p: &RelPath) -> Option<(u64, usize)> {
+    let digits = numbered(p.stem())?.digits;
+    Some((parts::number(digits)?, digits.len()))
+}
+
+/// `FOLDER/NAME`, which no file has: the sequence.
+fn place(listing: &Listing, clip: &FoundClip) -> RelPath {
+    let folder = listing.files[clip.files[0].0 as usize].relpath.parent();
+    folder.join(&clip.name).unwrap_or(folder)
+}
+
+/// `DSC_0001.DNG`: photos are deleted one by one.
+fn is_photos(p: &RelPath) -> bool {
+    kind::of(p) == Kind::FrameOrPhoto && p.stem().len() == 8 && p.stem()[4..].iter().all(u8::is_ascii_digit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +190,61 @@ mod tests {
         let clip = &group(&l, &[0, 1, 2])[0];
         let names: Vec<_> = clip.files.iter().map(|(i, _)| l.files[*i as usize].relpath.to_string()).collect();
         assert_eq!(names, ["f.9.exr", "f.10.exr", "f.11.exr"]);
+    }
+
+    fn warnings(files: &[(&str, u64)]) -> Vec<(String, String)> {
+        let files: Vec<_> = files.iter().map(|(n, size)| (n.as_bytes(), *size)).collect();
+        crate::card::tests::recognise(listing(&files)).gaps.into_iter().map(|w| (w.id, w.text)).collect()
+    }
+
+    #[test]
+    fn left_out_numbers_are_one_warning_a_sequence() {
+        let files: Vec<String> = [101, 102, 105, 109].iter().map(|n| format!("s/a.{n:07}.exr")).collect();
+        let files: Vec<_> = files.iter().map(|f| (f.as_str(), 5)).collect();
+        assert_eq!(
+            warnings(&files),
+            [(
+                "missing-frames:s/a".to_owned(),
+                "\"s/a\" has 4 frames and lacks 5 frames among them: 0000103-0000104, 0000106-0000108".to_owned()
+            )]
+        );
+    }
+
+    #[test]
+    fn a_numbering_may_begin_anywhere_and_count_in_steps() {
+        let of = |numbers: &[u32]| {
+            let files: Vec<String> = numbers.iter().map(|n| format!("a.{n}.dpx")).collect();
+            warnings(&files.iter().map(|f| (f.as_str(), 5)).collect::<Vec<_>>()).len()
+        };
+        assert_eq!(of(&[86_400, 86_401, 86_402]), 0);
+        assert_eq!(of(&[9, 10, 11]), 0);
+        assert_eq!(of(&[10, 20, 30, 40]), 0, "every tenth frame");
+        assert_eq!(of(&[10, 20, 40]), 1);
+        assert_eq!(of(&[1, 3]), 1);
+    }
+
+    #[test]
+    fn numbers_that_are_too_long_to_count_are_not_judged() {
+        assert!(warnings(&[("a.99999999999999999999991.dpx", 5), ("a.99999999999999999999999.dpx", 5)]).is_empty());
+        assert_eq!(warnings(&[("a.18446744073709551615.dpx", 5), ("a.1.dpx", 5)]).len(), 1);
+    }
+
+    #[test]
+    fn deleted_photos_are_not_missing_frames() {
+        assert!(warnings(&[("DSC_0001.DNG", 5), ("DSC_0005.DNG", 6)]).is_empty());
+        assert!(warnings(&[("DCIM/100MEDIA/PHOT0001.DNG", 5), ("DCIM/100MEDIA/PHOT0007.DNG", 5)]).is_empty());
+    }
+
+    #[test]
+    fn a_frame_of_another_size_is_told_where_sizes_are_constant() {
+        let of = |ext: &str| {
+            let files: Vec<String> = (1..=6).map(|n| format!("s/a.{n:04}.{ext}")).collect();
+            warnings(&files.iter().zip([50, 50, 40, 41, 50, 0]).map(|(f, size)| (f.as_str(), size)).collect::<Vec<_>>())
+        };
+        let text = "\"s/a\" has frames of another size than the usual 50 bytes: 0003-0004";
+        assert_eq!(of("dpx"), [("odd-frames:s/a".to_owned(), text.to_owned())]);
+        assert_eq!(of("ari").len(), 1);
+        assert!(of("exr").is_empty() && of("dng").is_empty());
     }
 
     #[test]

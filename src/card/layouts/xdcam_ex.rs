@@ -2,7 +2,7 @@
 //! 4 GB: `709_0001_01`, `709_0001_02` are one take, and the next part may lie on the other slot's card.
 
 use super::family::{Family, Ground, rule};
-use super::{Found, gaps, mediapro};
+use super::{Found, gaps, mediapro, parts};
 use crate::card::kind::{self, folded};
 use crate::card::warn::about;
 use crate::clip::Role::{Essence, Sidecar, Thumb};
@@ -35,7 +35,7 @@ fn finish(ground: &mut Ground, found: &mut Found) {
             clip.files.iter().filter(|(_, r)| *r == Essence).map(|(i, _)| ground.relpath(*i).parent()).collect();
         let parts: Vec<u64> = folders.iter().filter_map(|f| Some(part(f)?.1)).collect();
         let Some(((stem, _), folder)) = folders.first().and_then(|f| Some((part(f)?, f))) else { continue };
-        let holes = gaps::holes(Some(1), parts);
+        let holes = parts::holes(Some(1), parts);
         if let Some((first, _)) = holes.first() {
             let name = [stem, format!("_{first:02}").as_bytes()].concat();
             let missing = folder.parent().join(name).unwrap_or_else(|_| folder.clone());

@@ -6,6 +6,7 @@
 mod child;
 mod describe;
 pub mod protocol;
+mod said;
 
 use crate::clip::{ClipMetadata, MediaState};
 use crate::timecode::Timecode;

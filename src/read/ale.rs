@@ -189,7 +189,7 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::testing::{all, said, sample};
+    use crate::read::tests::{all, said, sample};
     use proptest::prelude::*;
 
     #[test]

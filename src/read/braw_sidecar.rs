@@ -91,7 +91,7 @@ fn fixed_point(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::testing::{all, said, sample};
+    use crate::read::tests::{all, said, sample};
 
     #[test]
     fn a_players_listing_is_read() {

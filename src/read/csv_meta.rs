@@ -207,7 +207,7 @@ impl Iterator for Rows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::testing::{all, said, sample};
+    use crate::read::tests::{all, said, sample};
     use proptest::prelude::*;
 
     #[test]

@@ -123,10 +123,11 @@ fn timecode([f, s, m, h]: [u8; 4], rate: Option<FrameRate>) -> Option<String> {
     wording::timecode(&format!("{h:02}:{m:02}:{s:02}{sep}{f:02}"), rate.filter(|r| r.nominal() <= 30))
 }
 
-/// Zone, century, year, month; day, hour, minute, second. The zone is kept where it says no summer time: whether its
-/// hour is then in the number, cameras do not agree.
+/// Zone, century, year, month; day, hour, minute, second. A zone is kept where it is one for sure: with summer time its
+/// hour may be in the number or not, and a Greenwich of nothing but zeros is what cameras write that have no zone (a
+/// European AG-HMC151 in July).
 fn moment([zone, century, year, month]: [u8; 4], [day, hour, minute, second]: [u8; 4]) -> Option<String> {
-    let offset = if zone & 0xc0 == 0 {
+    let offset = if zone & 0xc0 == 0 && zone != 0 {
         let sign = if zone & 0x20 != 0 { '-' } else { '+' };
         wording::offset(&format!("{sign}{:02}:{}", zone >> 1 & 0x0f, if zone & 1 != 0 { "30" } else { "00" }))?
     } else {
@@ -152,7 +153,7 @@ fn place(pack: &impl Fn(u8) -> Option<[u8; 4]>, ratio: impl Fn(u8) -> Option<(u1
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::testing::{all, said};
+    use crate::read::tests::{all, said};
     use proptest::prelude::*;
 
     fn data(packs: &[[u8; 5]]) -> Vec<u8> {
@@ -225,6 +226,7 @@ mod tests {
         assert_eq!(at(0x2b).as_deref(), Some("2010-05-23T20:34:31-05:30"));
         assert_eq!(at(0x42).as_deref(), Some("2010-05-23T20:34:31"));
         assert_eq!(at(0xff).as_deref(), Some("2010-05-23T20:34:31"));
+        assert_eq!(at(0x00).as_deref(), Some("2010-05-23T20:34:31"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod r3d;
 pub mod riff;
 pub mod sony_nrt;
 #[cfg(test)]
-pub(crate) mod testing;
+pub(crate) mod tests;
 pub mod window;
 pub(crate) mod wording;
 pub mod xml;

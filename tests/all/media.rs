@@ -452,5 +452,5 @@ fn a_real_camcorder_says_what_its_stream_says() {
     };
     let said: Vec<String> =
         m.said.iter().filter(|s| s.by == "mdpm").map(|s| format!("{}={}", s.fact.field.name(), s.fact.value)).collect();
-    assert_eq!(said, ["make=Panasonic"]);
+    assert_eq!(said, ["make=Panasonic", "start_tc=23:55:16:00@25/1", "recorded_at=2009-07-09T14:33:35"]);
 }

@@ -454,3 +454,32 @@ fn a_real_camcorder_says_what_its_stream_says() {
         m.said.iter().filter(|s| s.by == "mdpm").map(|s| format!("{}={}", s.fact.field.name(), s.fact.value)).collect();
     assert_eq!(said, ["make=Panasonic", "start_tc=23:55:16:00@25/1", "recorded_at=2009-07-09T14:33:35"]);
 }
+
+#[test]
+fn what_libav_says_of_a_phone_is_kept_value_by_value() {
+    let Some(dir) = samples() else { return };
+    let m = facts(&dir.join("iphone/IMG_iPhoneX.mov"));
+    let said: Vec<String> = m.said.iter().map(|s| format!("{}={}", s.fact.field.name(), s.fact.value)).collect();
+    let want = [
+        "make=Apple",
+        "model=iPhone X",
+        "fps=60/1",
+        "duration=30",
+        "sample_rate=44100",
+        "width=720",
+        "height=1280",
+        "pixel_aspect=1:1",
+        "codec=h264",
+        "bit_depth=8",
+        "chroma=4:2:0",
+        "primaries=smpte432",
+        "transfer=bt709",
+        "matrix=smpte170m",
+        "recorded_at=2019-02-12T15:27:12+08:00",
+        "recorded_at=2024-02-02T08:09:57Z",
+        "firmware=12.1.2",
+        "gps=27.1281,100.2508,0",
+    ];
+    assert_eq!(said, want);
+    assert!(m.said.iter().all(|s| s.by == "libav"));
+}

@@ -229,9 +229,11 @@ pub struct ClipMetadata {
 }
 
 impl ClipMetadata {
-    /// First frame after the clip; wraps at midnight.
+    /// First frame after the clip, in the rate that its timecode counts in; wraps at midnight.
     pub fn end_tc(&self) -> Option<Timecode> {
-        Some(self.start_tc?.plus(self.duration_frames?))
+        let (start, frames) = (self.start_tc?, self.duration_frames?);
+        let picture = self.video.as_ref().and_then(VideoMetadata::counting_rate).unwrap_or(start.rate);
+        Some(start.plus(start.rate.count_of(frames, picture)))
     }
 }
 
@@ -256,11 +258,23 @@ pub struct VideoMetadata {
     pub rotation_deg: u16,
 }
 
+impl VideoMetadata {
+    /// The rate that frames are counted in: interlaced transport streams announce their fields.
+    pub fn counting_rate(&self) -> Option<FrameRate> {
+        match (self.rate, self.average_rate) {
+            (Some(r), Some(avg)) if FrameRate::new(r.num(), r.den().saturating_mul(2)) == Some(avg) => Some(avg),
+            (rate, average) => rate.or(average),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AudioMetadata {
     pub codec: String,
     pub channels: u16,
     pub sample_rate_hz: u32,
+    /// Where a clip's sound lies in several files: which.
+    pub file: Option<RelPath>,
 }
 
 /// How far libav got with a clip.

@@ -170,6 +170,10 @@ pub struct Offload {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mhl {
     pub author: Option<String>,
+    /// Of the author, as all that follows.
+    pub author_email: Option<String>,
+    pub author_phone: Option<String>,
+    pub author_role: Option<String>,
     pub location: Option<String>,
     pub comment: Option<String>,
     /// gitignore lines, added to the three that are always ignored.
@@ -268,7 +272,15 @@ pub const CARD_JUNK: [&str; 6] =
 
 impl Default for Mhl {
     fn default() -> Self {
-        Mhl { author: None, location: None, comment: None, ignore: CARD_JUNK.map(String::from).to_vec() }
+        Mhl {
+            author: None,
+            author_email: None,
+            author_phone: None,
+            author_role: None,
+            location: None,
+            comment: None,
+            ignore: CARD_JUNK.map(String::from).to_vec(),
+        }
     }
 }
 

@@ -166,6 +166,9 @@ impl Origin {
     }
 }
 
+/// Said by nobody: what goodgate goes by until somebody says more.
+pub const ASSUMED: &str = "assumed";
+
 /// One value and who said it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {

@@ -6,13 +6,14 @@
 mod brought;
 mod copying;
 mod describe;
+mod parts;
 mod places;
 mod recorder;
 mod sealing;
 mod seeing;
 mod standing;
 
-pub(crate) use sealing::creator;
+pub use sealing::creator;
 pub use seeing::{PlanDestination, PlanReport, dry_run};
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
 

@@ -68,6 +68,7 @@ pub mod progress;
 pub mod query;
 pub mod read;
 pub mod relpath;
+pub mod sidecar;
 pub mod timecode;
 pub mod verdict;
 pub mod verify;

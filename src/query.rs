@@ -8,6 +8,7 @@ mod parse;
 mod values;
 
 use crate::clip::MediaState;
+use crate::fact;
 use crate::timecode::FrameRate;
 use jiff::civil::Date;
 
@@ -66,6 +67,11 @@ pub enum Field {
     Name,
     /// Some file's path contains the text, with a `/` thought before and behind the path.
     Path,
+    /// As a person tagged it, else as the clip itself says.
+    Scene,
+    Take,
+    /// The chosen value of a field, whole or by its beginning.
+    Said(fact::Field),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ pub struct FrameRate {
 
 impl FrameRate {
     /// `None` for zero, and for rates above 100,000 frames a second.
-    pub fn new(num: u32, den: u32) -> Option<Self> {
-        if num == 0 || den == 0 || u64::from(num) > 100_000 * u64::from(den) {
+    pub const fn new(num: u32, den: u32) -> Option<Self> {
+        if num == 0 || den == 0 || num as u64 > 100_000 * den as u64 {
             return None;
         }
         let mut a = num;
@@ -24,6 +24,24 @@ impl FrameRate {
             (a, b) = (b, a % b);
         }
         Some(FrameRate { num: num / a, den: den / a })
+    }
+
+    /// `24000/1001`, and `25` for `25/1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (num, den) = text.trim().split_once('/').unwrap_or((text.trim(), "1"));
+        Self::new(num.parse().ok()?, den.parse().ok()?)
+    }
+
+    /// `24000/1001`, `25/1`.
+    pub fn fraction(self) -> String {
+        format!("{}/{}", self.num, self.den)
+    }
+
+    /// How many frames of this rate last as long as `frames` of `other`, rounded down.
+    pub fn count_of(self, frames: u64, other: FrameRate) -> u64 {
+        let top = u128::from(frames) * u128::from(self.num) * u128::from(other.den);
+        let bottom = u128::from(self.den) * u128::from(other.num);
+        u64::try_from(top / bottom).unwrap_or(u64::MAX)
     }
 
     pub fn num(self) -> u32 {
@@ -104,7 +122,7 @@ impl Timecode {
 
     /// `frames` later, wrapped at 24 hours.
     pub fn plus(self, frames: u64) -> Self {
-        Self::from_frame(u64::from(self.frame) + frames, self.rate, self.drop)
+        Self::from_frame(u64::from(self.frame).saturating_add(frames), self.rate, self.drop)
     }
 }
 

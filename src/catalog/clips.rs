@@ -3,7 +3,8 @@
 use super::error::{CatalogError, Fault};
 use super::show::{ClipFull, full};
 use super::{Catalog, new_id, parsed, relpath, text_of};
-use crate::clip::{CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
+use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
+use crate::fact::{ASSUMED, Fact, Field, Origin, Said};
 use crate::query::name_tokens;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
@@ -18,6 +19,9 @@ pub struct ClipRow {
     pub card: CardId,
     pub name: String,
     pub files: Vec<(RelPath, Role)>,
+    pub layout: String,
+    /// What names and the card's index say of it.
+    pub said: Vec<Said>,
     pub media: MediaState,
     pub media_note: Option<String>,
 }
@@ -40,9 +44,13 @@ impl Catalog {
     /// In the order of their names.
     pub fn clips(&self, card: CardId) -> Result<Vec<ClipRow>, CatalogError> {
         self.read(|c| {
-            let sql = "SELECT id, card_id, name, media, media_note FROM clip WHERE card_id = ?1 ORDER BY name, rowid";
+            let sql = "SELECT id, card_id, name, layout, media, media_note FROM clip
+                       WHERE card_id = ?1 ORDER BY name, rowid";
             let mut out = c.prepare(sql)?.query_map([card.to_string()], clip_row)?.collect::<Result<Vec<_>, _>>()?;
-            out.iter_mut().try_for_each(|clip| files_of(c, clip.id).map(|files| clip.files = files))?;
+            for clip in &mut out {
+                clip.files = files_of(c, clip.id)?;
+                clip.said = said_of(c, clip.id)?.into_iter().map(|(said, _)| said).filter(is_from_card).collect();
+            }
             Ok(out)
         })
     }
@@ -56,6 +64,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         self.write(|tx| {
             store_metadata(tx, id, metadata)?;
+            store_said(tx, id, &metadata.said)?;
             set_media(tx, id, state, note)?;
             index(tx, id)
         })
@@ -146,8 +155,8 @@ pub(super) fn add(c: &Connection, card: CardId, roll: &str, clips: &[Clip], now:
             None => {
                 let id = ClipId(new_id(now));
                 c.prepare_cached(
-                    "INSERT INTO clip (id, card_id, name, roll, camera, camera_letter, tokens)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+                    "INSERT INTO clip (id, card_id, name, roll, camera, camera_letter, tokens, layout)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
                 )?
                 .execute(params![
                     id.to_string(),
@@ -155,8 +164,12 @@ pub(super) fn add(c: &Connection, card: CardId, roll: &str, clips: &[Clip], now:
                     clip.name,
                     roll,
                     letter,
-                    tokens(&clip.name, clip.files.iter().map(|f| &f.0), &[])
+                    tokens(&clip.name, clip.files.iter().map(|f| &f.0), &[]),
+                    clip.layout
                 ])?;
+                let mut said = clip.said.clone();
+                said.sort_by_key(|s| s.fact.field);
+                store_said(c, id, &said)?;
                 id
             }
         };
@@ -202,7 +215,10 @@ fn tokens<'a>(name: &str, files: impl Iterator<Item = &'a RelPath>, extra: &[&st
 /// Brings the search words up to date with all that the row holds.
 fn index(c: &Connection, id: ClipId) -> Result<(), Fault> {
     let files: Vec<RelPath> = files_of(c, id)?.into_iter().map(|f| f.0).collect();
-    let sql = "SELECT name, reel, video_codec, container, scene, take, keywords, tags FROM clip WHERE id = ?1";
+    let sql =
+        "SELECT name, reel, video_codec, container, coalesce(scene, own_scene), coalesce(take, own_take), keywords,
+               tags FROM clip WHERE id = ?1";
+    let said = said_of(c, id)?;
     let words = c.prepare_cached(sql)?.query_row([id.to_string()], |r| {
         let name: String = r.get(0)?;
         let mut extra: Vec<String> = Vec::new();
@@ -211,6 +227,7 @@ fn index(c: &Connection, id: ClipId) -> Result<(), Fault> {
         }
         let tags: Vec<(String, String)> = serde_json::from_str(&r.get::<_, String>(7)?).unwrap_or_default();
         extra.extend(tags.into_iter().map(|(_, value)| value.chars().take(200).collect()));
+        extra.extend(said.iter().map(|(s, _)| s.fact.value.chars().take(200).collect()));
         let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
         Ok(tokens(&name, files.iter(), &extra))
     })?;
@@ -231,12 +248,16 @@ fn store_metadata(c: &Connection, id: ClipId, m: &ClipMetadata) -> Result<(), Fa
     let has_video = m.video.as_ref();
     let rate = video.rate.or(m.start_tc.map(|t| t.rate).filter(|_| has_video.is_some()));
     let large = |n: Option<u64>| n.map(super::int);
+    let said = |field| m.said.iter().find(|s| s.fact.field == field).map(|s| s.fact.value.clone());
     let channels: u32 = m.audio.iter().map(|a| u32::from(a.channels)).sum();
-    let audio: Vec<Value> = m
-        .audio
-        .iter()
-        .map(|a| json!({"codec": a.codec, "channels": a.channels, "sample_rate_hz": a.sample_rate_hz}))
-        .collect();
+    let track = |a: &AudioMetadata| {
+        let mut track = json!({"codec": a.codec, "channels": a.channels, "sample_rate_hz": a.sample_rate_hz});
+        if let Some(file) = &a.file {
+            track["file"] = json!(file);
+        }
+        track
+    };
+    let audio: Vec<Value> = m.audio.iter().map(track).collect();
     let camera = match (m.camera_make.as_deref(), m.camera_model.as_deref()) {
         (Some(make), Some(model)) if model.to_lowercase().starts_with(&make.to_lowercase()) => Some(model.to_owned()),
         (Some(make), Some(model)) => Some(format!("{make} {model}")),
@@ -264,6 +285,8 @@ fn store_metadata(c: &Connection, id: ClipId, m: &ClipMetadata) -> Result<(), Fa
         ("pixel_aspect_den", Box::new(video.pixel_aspect.map(|a| a.1))),
         ("audio", Box::new(Value::from(audio).to_string())),
         ("audio_channels", Box::new((!m.audio.is_empty()).then_some(channels))),
+        ("tc_fps_num", Box::new(m.start_tc.map(|t| t.rate.num()))),
+        ("tc_fps_den", Box::new(m.start_tc.map(|t| t.rate.den()))),
         ("start_tc", Box::new(m.start_tc.map(|t| t.to_string()))),
         ("start_frame", Box::new(m.start_tc.map(|t| t.frame))),
         ("tc_drop", Box::new(m.start_tc.map(|t| t.drop))),
@@ -272,6 +295,11 @@ fn store_metadata(c: &Connection, id: ClipId, m: &ClipMetadata) -> Result<(), Fa
         ("duration_frames", Box::new(large(m.duration_frames))),
         ("duration_ms", Box::new(large(m.duration_ms))),
         ("time_reference", Box::new(large(m.time_reference))),
+        ("sample_rate_hz", Box::new(m.audio.first().map(|a| a.sample_rate_hz).filter(|hz| *hz > 0))),
+        ("recorded_local", Box::new(said(Field::RecordedAt))),
+        ("own_scene", Box::new(said(Field::Scene))),
+        ("own_take", Box::new(said(Field::Take))),
+        ("own_circled", Box::new(said(Field::Circled).as_deref() == Some("1"))),
         ("reel", Box::new(m.reel.clone())),
         ("camera_make", Box::new(m.camera_make.clone())),
         ("camera_model", Box::new(m.camera_model.clone())),
@@ -293,11 +321,53 @@ pub(super) fn files_of(c: &Connection, id: ClipId) -> Result<Vec<(RelPath, Role)
     Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
 }
 
+/// Told by names, folders and indexes: known when the card is seen, and kept when the clip is described.
+fn is_from_card(said: &Said) -> bool {
+    !matches!(said.origin, Origin::File | Origin::Sidecar) && said.by != ASSUMED
+}
+
+/// By field, the chosen value first, as `said` comes.
+fn store_said(c: &Connection, id: ClipId, said: &[Said]) -> Result<(), Fault> {
+    let key = id.to_string();
+    c.prepare_cached("DELETE FROM clip_said WHERE clip_id = ?1")?.execute([&key])?;
+    let mut before = None;
+    for (ord, s) in said.iter().enumerate() {
+        let chosen = before != Some(s.fact.field) || s.fact.field.is_list();
+        before = Some(s.fact.field);
+        c.prepare_cached(
+            "INSERT INTO clip_said (clip_id, ord, field, value, origin, said_by, chosen)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            key,
+            ord as i64,
+            s.fact.field.name(),
+            s.fact.value,
+            s.origin.name(),
+            s.by,
+            chosen
+        ])?;
+    }
+    Ok(())
+}
+
+/// All that was said, and whether it was chosen.
+pub(super) fn said_of(c: &Connection, id: ClipId) -> Result<Vec<(Said, bool)>, Fault> {
+    let sql = "SELECT field, value, origin, said_by, chosen FROM clip_said WHERE clip_id = ?1 ORDER BY ord";
+    let read = |r: &Row<'_>| {
+        let fact = Fact { field: parsed(r, "field", Field::from_name)?, value: r.get("value")? };
+        Ok((Said { fact, origin: parsed(r, "origin", Origin::from_name)?, by: r.get("said_by")? }, r.get("chosen")?))
+    };
+    Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
+}
+
 fn clip_row(r: &Row<'_>) -> rusqlite::Result<ClipRow> {
     Ok(ClipRow {
         id: parsed(r, "id", ClipId::parse)?,
         card: parsed(r, "card_id", CardId::parse)?,
         name: r.get("name")?,
+        layout: r.get("layout")?,
+        said: Vec::new(),
         files: Vec::new(),
         media: parsed(r, "media", MediaState::from_name)?,
         media_note: r.get("media_note")?,
@@ -308,7 +378,7 @@ fn clip_row(r: &Row<'_>) -> rusqlite::Result<ClipRow> {
 mod tests {
     use super::*;
     use crate::catalog::tests::{CLIP, Station, at, card_of};
-    use crate::clip::{AudioMetadata, VideoMetadata};
+    use crate::clip::VideoMetadata;
     use crate::timecode::{FrameRate, Timecode};
 
     fn metadata() -> ClipMetadata {
@@ -322,7 +392,10 @@ mod tests {
                 rate: Some(rate),
                 ..VideoMetadata::default()
             }),
-            audio: vec![AudioMetadata { codec: "pcm_s24le".into(), channels: 2, sample_rate_hz: 48_000 }; 2],
+            audio: vec![
+                AudioMetadata { codec: "pcm_s24le".into(), channels: 2, sample_rate_hz: 48_000, file: None };
+                2
+            ],
             start_tc: Timecode::parse("00:00:59;29", rate),
             duration_frames: Some(1),
             recorded_at: Some(at(0)),
@@ -409,6 +482,78 @@ mod tests {
         assert_eq!((clip.rating, clip.circled, clip.scene.as_deref()), (Some(4), true, Some("12A")));
         assert_eq!(clip.keywords, ["a", "b"]);
         assert!(s.cat.tag(id, &Tag { rating: Some(6), ..Tag::default() }).is_err());
+    }
+
+    /// A clip at a timecode, and takes of sound: which are suggested, with offset and overlap in frames.
+    fn synced(start: &str, rate: (u32, u32), frames: u64, sounds: &[(u64, u64, &str)]) -> Vec<(String, i64, i64)> {
+        let rate = FrameRate::new(rate.0, rate.1).unwrap();
+        let names: Vec<String> = (0..sounds.len()).map(|n| format!("CLIPS/S{n}.MOV")).collect();
+        let all: Vec<&str> = [CLIP].into_iter().chain(names.iter().map(String::as_str)).collect();
+        let mut s = Station::with(&card_of(&all));
+        let date = |text: &str| {
+            let fact = Fact { field: Field::RecordedAt, value: text.into() };
+            Said { fact, origin: Origin::File, by: "test".into() }
+        };
+        for clip in s.cat.clips(s.card).unwrap() {
+            let m = match clip.name.strip_prefix('S') {
+                None => ClipMetadata {
+                    video: Some(VideoMetadata { rate: Some(rate), width: 1920, ..VideoMetadata::default() }),
+                    start_tc: Timecode::parse(start, rate),
+                    duration_frames: Some(frames),
+                    said: vec![date("2026-11-26T23:59:00")],
+                    ..ClipMetadata::default()
+                },
+                Some(n) => {
+                    let (samples, ms, day) = sounds[n.parse::<usize>().unwrap()];
+                    let track = AudioMetadata { sample_rate_hz: 48_000, channels: 1, ..AudioMetadata::default() };
+                    ClipMetadata {
+                        audio: vec![track],
+                        time_reference: Some(samples),
+                        duration_ms: Some(ms),
+                        said: if day.is_empty() { Vec::new() } else { vec![date(day)] },
+                        ..ClipMetadata::default()
+                    }
+                }
+            };
+            s.cat.set_metadata(clip.id, &m, MediaState::Ok, None).unwrap();
+        }
+        let sql = "SELECT sound_name, offset_frames, overlap_frames FROM sound_sync ORDER BY sound_name";
+        let mut found = s.cat.conn.prepare(sql).unwrap();
+        let rows = found.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn sound_that_overlaps_a_clip_by_date_and_timecode_is_suggested() {
+        let hour = 3600 * 48_000;
+        let film = |samples: u64, ms, day| (samples, ms, day);
+        // Ten seconds of film from 01:00:00:00 at 25.
+        let found = synced(
+            "01:00:00:00",
+            (25, 1),
+            250,
+            &[
+                film(hour - 48_000, 3000, "2026-11-26T01:00:00"),
+                film(hour + 5 * 48_000, 60_000, ""),
+                film(hour + 10 * 48_000 + 1920, 1000, "2026-11-27T01:00:00"),
+                film(hour + 10 * 48_000 + 3 * 1920, 1000, "2026-11-26T01:00:00"),
+                film(hour, 10_000, "2026-11-24T01:00:00"),
+            ],
+        );
+        let want = [("S0", -25, 50), ("S1", 125, 125), ("S2", 251, 0)];
+        assert_eq!(found, want.map(|(n, a, b)| (n.to_owned(), a, b)), "touching is close, another day is not");
+    }
+
+    #[test]
+    fn sound_is_placed_at_the_true_rate_and_across_midnight() {
+        // cards.md: these samples at 23.976 are 12:39:59:00.
+        let found = synced("12:39:59:00", (24_000, 1001), 48, &[(2_190_940_753, 2002, "")]);
+        assert_eq!(found, [("S0".to_owned(), 0, 48)]);
+        let late = (24 * 3600 - 1) * 48_000;
+        let found = synced("00:00:00:10", (25, 1), 100, &[(late, 5000, "2026-11-25T23:59:59")]);
+        assert_eq!(found, [("S0".to_owned(), -35, 90)]);
+        let found = synced("00:00:00;02", (30_000, 1001), 300, &[(0, 1001, "")]);
+        assert_eq!(found, [("S0".to_owned(), -2, 28)]);
     }
 
     #[test]

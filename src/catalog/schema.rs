@@ -7,10 +7,11 @@ use rusqlite_migration::{M, Migrations};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("migrations/0001_station.sql"),
     include_str!("migrations/0002_views.sql"),
     include_str!("migrations/0003_source_checks.sql"),
+    include_str!("migrations/0004_metadata.sql"),
 ];
 pub(super) const APPLICATION_ID: i64 = 1_196_377_940;
 const BUSY: Duration = Duration::from_secs(10);
@@ -221,7 +222,7 @@ mod tests {
             ("foreign_keys", "1"),
             ("busy_timeout", "10000"),
             ("application_id", "1196377940"),
-            ("user_version", "3"),
+            ("user_version", "4"),
         ] {
             assert_eq!(pragma(&cat, name), value, "{name}");
         }
@@ -235,7 +236,10 @@ mod tests {
         let sql = "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name";
         let views: Vec<String> =
             cat.conn.prepare(sql).unwrap().query_map([], |r| r.get(0)).unwrap().map(Result::unwrap).collect();
-        assert_eq!(views, ["cards", "clips", "copies", "files", "problems", "proxies", "reverify_due"]);
+        assert_eq!(
+            views,
+            ["cards", "clip_values", "clips", "copies", "files", "problems", "proxies", "reverify_due", "sound_sync"]
+        );
         for view in views {
             let statement = cat.conn.prepare(&format!("SELECT * FROM {view}")).unwrap();
             for column in statement.column_names() {
@@ -261,7 +265,7 @@ mod tests {
         let cat = Catalog::open(&path).unwrap();
         cat.conn.pragma_update(None, "user_version", 99).unwrap();
         drop(cat);
-        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 3, .. })));
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 4, .. })));
         assert!(matches!(Catalog::open_read_only(&path), Err(CatalogError::Newer { .. })));
     }
 

@@ -177,6 +177,15 @@ impl Sql<'_> {
                 let (name, words) = (self.same("k.name", text), self.words("name : ", text));
                 format!("{name} OR {words}")
             }
+            Field::Scene => self.same("coalesce(k.scene, k.own_scene)", text),
+            Field::Take => self.same("coalesce(k.take, k.own_take)", text),
+            Field::Said(field) => {
+                let (name, value) = (self.bind(field.name().to_owned()), self.same("s.value", text));
+                format!(
+                    "EXISTS (SELECT 1 FROM clip_said s WHERE s.clip_id = k.id AND s.chosen = 1 AND s.field = {name} \
+                     AND {value})"
+                )
+            }
             Field::Path => {
                 let path = self.contains("'/' || f.relpath_text || '/'", text);
                 format!(
@@ -217,6 +226,7 @@ mod tests {
     use crate::catalog::Tag;
     use crate::catalog::tests::{CLIP, Station, card_of};
     use crate::clip::{ClipMetadata, MediaState, VideoMetadata};
+    use crate::fact::{Fact, Origin, Said};
     use crate::timecode::{FrameRate, Timecode};
     use proptest::prelude::*;
 
@@ -249,6 +259,33 @@ mod tests {
 
     fn names(s: &Station, text: &str) -> Vec<String> {
         s.cat.find(&Query::parse(text)).unwrap().clips.into_iter().map(|c| c.name).collect()
+    }
+
+    #[test]
+    fn what_a_clip_says_is_found_by_its_field_and_a_person_overrules_it() {
+        let mut s = station();
+        let id = s.cat.clips(s.card).unwrap()[1].id;
+        let said = |field, value: &str| Said {
+            fact: Fact { field, value: value.into() },
+            origin: Origin::File,
+            by: "libav".into(),
+        };
+        use crate::fact::Field as Of;
+        let said = vec![
+            said(Of::Scene, "12A"),
+            said(Of::Take, "3"),
+            said(Of::Lens, "Master Prime 35"),
+            said(Of::Lens, "other"),
+        ];
+        let metadata = ClipMetadata { said, ..ClipMetadata::default() };
+        s.cat.set_metadata(id, &metadata, MediaState::Ok, None).unwrap();
+        for text in ["scene:12a", "take:3", "lens:\"master prime\"*", "prime"] {
+            assert_eq!(names(&s, text), ["A001C002_X"], "{text}");
+        }
+        assert!(names(&s, "lens:other").is_empty(), "said, and not chosen");
+        s.cat.tag(id, &Tag { scene: Some("13".into()), ..Tag::default() }).unwrap();
+        assert_eq!((names(&s, "scene:13").len(), names(&s, "scene:12A").len()), (1, 0));
+        assert_eq!(names(&s, "-scene:13"), ["A001C001"], "a clip without a scene is none of that scene");
     }
 
     #[test]
@@ -324,8 +361,17 @@ mod tests {
         }
 
         #[test]
-        fn no_match_ever_ends_in_an_error(text in any::<String>(), prefix: bool, field in 0..7usize) {
-            let fields = [Field::Roll, Field::Card, Field::Camera, Field::Codec, Field::Name, Field::Path];
+        fn no_match_ever_ends_in_an_error(text in any::<String>(), prefix: bool, field in 0..9usize) {
+            let fields = [
+                Field::Roll,
+                Field::Card,
+                Field::Camera,
+                Field::Codec,
+                Field::Name,
+                Field::Path,
+                Field::Scene,
+                Field::Said(crate::fact::Field::Lens),
+            ];
             let text = Match { text, prefix };
             let expr = fields.get(field).map_or(Expr::Text(text.clone()), |f| Expr::Field(*f, text));
             STATION.with(|s| s.cat.find(&Query { expr, ..Query::parse("") }).unwrap());

@@ -1,13 +1,14 @@
 //! A clip with everything that is known of it: the JSON of `find` and `show`.
 
-use super::clips::files_of;
+use super::clips::{files_of, said_of};
 use super::error::Fault;
 use super::{parsed, relpath};
 use crate::clip::{CardId, ClipId, MediaState, ProxyFile};
+use crate::fact::Said;
 use crate::relpath::{RelPath, escape};
 use rusqlite::{Connection, Row};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -43,7 +44,7 @@ pub struct ClipFull {
     pub matrix: Option<String>,
     pub range: Option<String>,
     pub rotation_deg: Option<i64>,
-    /// `[{codec, channels, sample_rate_hz}]`
+    /// `[{codec, channels, sample_rate_hz, file}]`, `file` where the sound lies in several files.
     pub audio: Value,
     pub audio_channels: Option<i64>,
     pub time_reference: Option<i64>,
@@ -63,6 +64,14 @@ pub struct ClipFull {
     pub take: Option<String>,
     pub keywords: Vec<String>,
     pub notes: String,
+    /// Camera family, or `generic`.
+    pub layout: String,
+    /// As the camera's clock said.
+    pub recorded_local: Option<String>,
+    /// The chosen value of each field; a list where a field has several.
+    pub metadata: Value,
+    /// All that was said, with who said it.
+    pub said: Value,
     /// `[[key, value], ...]` of the container.
     pub tags: Value,
 }
@@ -147,13 +156,43 @@ pub(super) fn full(c: &Connection, id: ClipId) -> Result<ClipFull, Fault> {
             media: parsed(r, "media", MediaState::from_name)?,
             media_note: r.get("media_note")?,
             rating: r.get("rating")?,
-            circled: r.get("circled")?,
-            scene: r.get("scene")?,
-            take: r.get("take")?,
+            circled: r.get("circled")? || r.get("own_circled")?,
+            scene: r.get::<_, Option<String>>("scene")?.or(r.get("own_scene")?),
+            take: r.get::<_, Option<String>>("take")?.or(r.get("own_take")?),
             keywords: serde_json::from_str(&r.get::<_, String>("keywords")?).unwrap_or_default(),
             notes: r.get("notes")?,
+            layout: r.get("layout")?,
+            recorded_local: r.get("recorded_local")?,
+            metadata: Value::Null,
+            said: Value::Null,
             tags: list("tags")?.unwrap_or_default(),
         })
     })?;
-    Ok(ClipFull { files: files.into_iter().map(|f| f.0).collect(), copies, proxies, ..row })
+    let said = said_of(c, id)?;
+    let (metadata, said) = (chosen(&said), all(&said));
+    Ok(ClipFull { files: files.into_iter().map(|f| f.0).collect(), copies, proxies, metadata, said, ..row })
+}
+
+fn chosen(said: &[(Said, bool)]) -> Value {
+    let mut out = serde_json::Map::new();
+    for (s, _) in said.iter().filter(|(_, chosen)| *chosen) {
+        let (name, value) = (s.fact.field.name().to_owned(), Value::from(s.fact.value.clone()));
+        match s.fact.field.is_list() {
+            true => {
+                let list = out.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+                list.as_array_mut().into_iter().for_each(|all| all.push(value.clone()));
+            }
+            false => drop(out.insert(name, value)),
+        }
+    }
+    Value::Object(out)
+}
+
+fn all(said: &[(Said, bool)]) -> Value {
+    let one = |(s, chosen): &(Said, bool)| {
+        json!({
+            "field": s.fact.field.name(), "value": s.fact.value, "origin": s.origin.name(), "by": s.by, "chosen": chosen,
+        })
+    };
+    said.iter().map(one).collect()
 }

@@ -5,12 +5,11 @@ use super::door::Door;
 use super::print::{Out, complain, count};
 use super::report::{Exit, Failure};
 use anyhow::Context;
-use goodgate::config;
 use goodgate::digest::HashFormat;
 use goodgate::disk::write::{Replace, write_whole};
 use goodgate::disk::{Root, facts};
 use goodgate::ingest;
-use goodgate::mhl::{self, Author, Creator, InPlace, Legacy, Listed, Packing, Reading, Target, TreeReport};
+use goodgate::mhl::{self, Creator, InPlace, Legacy, Listed, Packing, Reading, Target, TreeReport};
 use goodgate::relpath::RelPath;
 use jiff::Timestamp;
 use serde_json::json;
@@ -148,15 +147,8 @@ fn show(door: &Door, report: &TreeReport) -> anyhow::Result<()> {
 }
 
 fn creator(door: &Door, comment: Option<String>) -> Creator {
-    let config::Mhl { author, location, comment: usual, .. } = door.station.config.mhl.clone();
-    Creator {
-        hostname: door.station.hostname.clone(),
-        tool: "goodgate".into(),
-        tool_version: door.station.version.into(),
-        author: author.map(|name| Author { name, ..Author::default() }),
-        location,
-        comment: comment.or(usual),
-    }
+    let usual = ingest::creator(&door.station);
+    Creator { comment: comment.or(usual.comment), ..usual }
 }
 
 fn seal(door: &Door, a: MhlSeal) -> anyhow::Result<Exit> {

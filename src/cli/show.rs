@@ -44,8 +44,25 @@ pub fn run(door: &Door, a: Show) -> anyhow::Result<Exit> {
     let (mut first, rest): (Vec<_>, Vec<_>) = all.partition(|(key, _)| FIRST.contains(&key.as_str()));
     let place = |key: &str| FIRST.iter().position(|f| *f == key);
     first.sort_by_key(|(key, _)| place(key));
-    first.into_iter().chain(rest).for_each(|(key, value)| print(door, key, value));
+    let plainly = rest.into_iter().filter(|(key, _)| !matches!(key.as_str(), "metadata" | "said"));
+    first.into_iter().chain(plainly).for_each(|(key, value)| print(door, key, value));
+    said(door, &object["clip"]["said"]);
     Ok(Exit::Good)
+}
+
+/// Each value with who said it; what disagrees with the chosen one follows it.
+fn said(door: &Door, said: &Value) {
+    let mut chosen = ("", "");
+    for s in said.as_array().into_iter().flatten() {
+        let text = |key: &str| s[key].as_str().unwrap_or_default();
+        let (field, value, by) = (text("field"), text("value"), text("by"));
+        if s["chosen"] == true {
+            chosen = (field, value);
+            door.out.line(format!("{field}: {value} ({by})"));
+        } else if (field, value) != chosen {
+            door.out.line(format!("{field}: but {by} says {value}"));
+        }
+    }
 }
 
 /// What is not known is left out; lists are one line an entry.

@@ -33,6 +33,9 @@ pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(Strin
     }
     out.put("hash.formats", c.hash.iter().map(|f| f.name()).collect::<Vec<_>>());
     out.maybe("mhl.author", c.mhl.author.clone());
+    out.maybe("mhl.author_email", c.mhl.author_email.clone());
+    out.maybe("mhl.author_phone", c.mhl.author_phone.clone());
+    out.maybe("mhl.author_role", c.mhl.author_role.clone());
     out.maybe("mhl.location", c.mhl.location.clone());
     out.maybe("mhl.comment", c.mhl.comment.clone());
     out.put("mhl.ignore", c.mhl.ignore.clone());

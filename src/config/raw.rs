@@ -88,6 +88,9 @@ struct RawHash {
 #[serde(deny_unknown_fields, default)]
 struct RawMhl {
     author: Option<Text>,
+    author_email: Option<Text>,
+    author_phone: Option<Text>,
+    author_role: Option<Text>,
     location: Option<Text>,
     comment: Option<Text>,
     ignore: Option<Vec<Text>>,
@@ -367,6 +370,23 @@ impl Source<'_> {
 
     fn mhl(&self, raw: RawMhl, out: &mut Mhl) -> Result<(), ConfigError> {
         out.author = raw.author.map(|t| self.words(&t)).transpose()?;
+        let more = [&raw.author_email, &raw.author_phone, &raw.author_role];
+        if let (None, Some(text)) = (&out.author, more.into_iter().flatten().next()) {
+            let hint = "add author = \"...\"".to_owned();
+            return Err(self.error(text.span(), "an author needs a name", Some(hint)));
+        }
+        if let Some(text) = &raw.author_email {
+            // As the schema of ASC MHL demands it.
+            let email = self.words(text)?;
+            let host = email.split_once('@').filter(|(name, _)| !name.is_empty()).and_then(|(_, h)| h.split_once('.'));
+            if !host.is_some_and(|(host, rest)| !host.is_empty() && !rest.is_empty()) {
+                let hint = "write it as name@example.org".to_owned();
+                return Err(self.error(text.span(), "a manifest may hold no such email address", Some(hint)));
+            }
+            out.author_email = Some(email);
+        }
+        out.author_phone = raw.author_phone.map(|t| self.words(&t)).transpose()?;
+        out.author_role = raw.author_role.map(|t| self.words(&t)).transpose()?;
         out.location = raw.location.map(|t| self.words(&t)).transpose()?;
         out.comment = raw.comment.map(|t| self.words(&t)).transpose()?;
         if let Some(ignore) = raw.ignore {

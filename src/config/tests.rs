@@ -103,6 +103,8 @@ fn bad_values_are_refused_where_they_stand() {
         ("[hash]\nformats = ['md6']", "hash.formats"),
         ("[hash]\nformats = ['blake3']", "hash.formats"),
         ("[mhl]\nauthor = \"a\\nb\"", "mhl.author"),
+        ("[mhl]\nauthor = 'a'\nauthor_email = 'a@b'", "mhl.author_email"),
+        ("[mhl]\nauthor_role = 'DIT'", "mhl.author_role"),
         ("[verify]\nflash_lanes = 0", "verify.flash_lanes"),
         ("[media]\nprobe_limit_secs = 0", "media.probe_limit_secs"),
         ("[patrol]\nevery = '30'", "patrol.every"),

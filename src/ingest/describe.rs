@@ -1,6 +1,6 @@
 //! Metadata and proxies of each clip, from a proven copy, after the verdict. Nothing here can change it.
 
-use super::{IngestError, Station};
+use super::{IngestError, Station, parts};
 use crate::catalog::{Catalog, ClipRow, CopyRootRow};
 use crate::clip::{CardId, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
 use crate::copy::CopyState;
@@ -10,6 +10,7 @@ use crate::job::Step;
 use crate::media::{self, Derivation, DeriveRequest, Limits, Probe, Tool};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
+use crate::sidecar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
@@ -136,20 +137,42 @@ impl<'a> Room<'a> {
         };
         let limits = Limits { wall: self.station.config.media.probe_limit, ..Limits::for_probe() };
         let (metadata, state, note) = match media::probe(&self.tool, file, &limits) {
-            Ok(Probe::Ok(metadata)) if self.proxies => {
-                // Pending until its proxy is made: the metadata is seen already.
-                catalog.set_metadata(clip.id, &metadata, MediaState::Pending, None)?;
-                self.known.insert(clip.id, *metadata);
-                return Ok(None);
-            }
             Ok(Probe::Ok(metadata)) => (*metadata, MediaState::Skipped, None),
             Ok(Probe::Unsupported(why)) => (ClipMetadata::default(), MediaState::Unsupported, Some(why)),
             Ok(Probe::Dark { metadata, state, why }) => (*metadata, state, Some(why)),
             Ok(Probe::Failed(why)) => (ClipMetadata::default(), MediaState::Failed, Some(why)),
             Err(e) => return Ok(Some((MediaState::Pending, Some(e.to_string())))),
         };
+        let metadata = self.complete(clip, metadata, &limits);
+        if state == MediaState::Skipped && self.proxies {
+            // Pending until its proxy is made: the metadata is seen already.
+            catalog.set_metadata(clip.id, &metadata, MediaState::Pending, None)?;
+            self.known.insert(clip.id, metadata);
+            return Ok(None);
+        }
         catalog.set_metadata(clip.id, &metadata, state, note.as_deref())?;
         Ok(Some((state, note)))
+    }
+
+    /// What libav said, with what its other parts, its own bytes, its sidecars, its name and the card's index say.
+    fn complete(&self, clip: &ClipRow, mut metadata: ClipMetadata, limits: &Limits) -> ClipMetadata {
+        let probe = |relpath: &RelPath| match media::probe(&self.tool, self.roots.file(relpath)?, limits) {
+            Ok(Probe::Ok(metadata) | Probe::Dark { metadata, .. }) => Some(*metadata),
+            _ => None,
+        };
+        parts::join(&mut metadata, clip, probe);
+        let mut said = clip.said.clone();
+        for (relpath, role) in &clip.files {
+            let Some(mut file) = self.roots.file(relpath) else { continue };
+            match role {
+                // Of numbered pictures the first one speaks for all.
+                Role::Essence if parts::is_frame(relpath) && Some(relpath) != essence(clip) => {}
+                Role::Essence | Role::Audio => said.extend(sidecar::of_file(&mut file, relpath)),
+                Role::Sidecar => said.extend(sidecar::of_sidecar(&mut file, relpath)),
+                Role::Proxy | Role::Thumb => {}
+            }
+        }
+        sidecar::merge(metadata, said)
     }
 
     fn has_web(&self, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {

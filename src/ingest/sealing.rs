@@ -109,13 +109,15 @@ pub(super) fn seal(
 }
 
 /// What this station writes of itself into manifests.
-pub(crate) fn creator(station: &Station) -> Creator {
-    let config::Mhl { author, location, comment, .. } = station.config.mhl.clone();
+pub fn creator(station: &Station) -> Creator {
+    let config::Mhl { author: named, author_email, author_phone, author_role, location, comment, .. } =
+        station.config.mhl.clone();
+    let author = |name| mhl::Author { name, email: author_email, phone: author_phone, role: author_role };
     Creator {
         hostname: station.hostname.clone(),
         tool: "goodgate".into(),
         tool_version: station.version.into(),
-        author: author.map(|name| mhl::Author { name, ..mhl::Author::default() }),
+        author: named.map(author),
         location,
         comment,
     }

@@ -64,6 +64,7 @@ fn audio(s: &Stream) -> AudioMetadata {
         codec: codec(s),
         channels: u16::try_from(s.channels).ok().filter(|n| *n <= 1024).unwrap_or(0),
         sample_rate_hz: u32::try_from(s.sample_rate_hz).ok().filter(|n| *n <= 10_000_000).unwrap_or(0),
+        file: None,
     }
 }
 
@@ -91,12 +92,7 @@ fn frames(s: &Stream, v: &VideoMetadata, whole_us: Option<i64>) -> Option<u64> {
     if s.frames > 0 {
         return u64::try_from(s.frames).ok();
     }
-    // Interlaced transport streams are announced at their field rate.
-    let base = match (v.rate, v.average_rate) {
-        (Some(r), Some(avg)) if FrameRate::new(r.num(), r.den().saturating_mul(2)) == Some(avg) => avg,
-        (Some(r), _) => r,
-        (None, avg) => avg?,
-    };
+    let base = v.counting_rate()?;
     let (ticks, (num, den)) = match s.duration {
         Some(d) if d > 0 => (i128::from(d), (i128::from(s.time_base.0), i128::from(s.time_base.1))),
         _ => (i128::from(whole_us.filter(|d| *d > 0)?), (1, 1_000_000)),

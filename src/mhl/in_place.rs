@@ -2,11 +2,11 @@
 //! ones followed.
 
 use super::check::{Renamed, TreeReport, Want, wants};
-use super::history::Record;
+use super::history::{HistoryFault, Record, chain_path};
 use super::lists::Packing;
 use super::reading::{Ask, Got, Reading, read_all};
 use super::records::nfc_pairs;
-use super::seal::{MhlError, SealRequest, seal};
+use super::seal::{MhlError, SealRequest, is_cut_short, seal, set_aside};
 use super::survey::{Level, Survey, is_below, survey};
 use super::v1::Legacy;
 use super::{Creator, FOLDER, Process, rename};
@@ -80,6 +80,9 @@ pub fn seal_in_place(request: &InPlace<'_>, progress: &dyn Progress) -> Result<O
         ignore.extend([".goodgate/".to_owned(), "*.goodgate-part".to_owned()]);
         tree = survey(request.root, &ignore, true);
     }
+    if left_by_a_first_seal(request, &tree)? {
+        tree = survey(request.root, &ignore, true);
+    }
     if let Some(fault) = std::mem::take(&mut tree.faults).into_iter().next() {
         return Err(fault.into());
     }
@@ -105,6 +108,21 @@ pub fn seal_in_place(request: &InPlace<'_>, progress: &dyn Progress) -> Result<O
     work.find_renames(&tree, &wanted, &taken);
     work.judge(&wanted, taken);
     work.seal(&tree, &ignore).map(Some)
+}
+
+/// Our first seal here died between its manifest and the chain: what it left is set aside.
+fn left_by_a_first_seal(request: &InPlace<'_>, tree: &Survey) -> Result<bool, MhlError> {
+    let root = request.root;
+    let [HistoryFault::ChainMissing { folder, manifests, .. }] = &tree.faults[..] else { return Ok(false) };
+    let is_top = *folder == chain_path().parent() && root.stat(&chain_path()).is_ok_and(|s| s.is_none());
+    let ours = manifests.iter().all(|m| is_cut_short(root, m, 1, request.creator));
+    if !is_top || !ours {
+        return Ok(false);
+    }
+    for path in manifests {
+        set_aside(root, path).map_err(|source| MhlError::Io { path: path.clone(), source })?;
+    }
+    Ok(true)
 }
 
 /// A file to be read, with what is known of it.

@@ -2,8 +2,9 @@
 //!
 //! The manifest is written before the chain. After a crash between the two the same request, with the same
 //! `started_at`, gives the same name and the same bytes: the manifest found there is then ours and only the chain is
-//! written. After a crash behind both it finds its own generation and writes nothing. A manifest that no chain lists
-//! and that is not byte for byte what we would write is somebody else's: it is never touched, and we stop.
+//! written. After a crash behind both it finds its own generation and writes nothing. A seal that reads the files anew
+//! (`mhl seal`) can not write the same bytes: what its forerunner left is set aside. Any other manifest that no chain
+//! lists is somebody else's: it is never touched, and we stop.
 
 use super::chain::{self, Link};
 use super::history::{History, HistoryFault, Record, chain_path, check_references, nested_roots, read_own};
@@ -15,7 +16,7 @@ use super::{Creator, FOLDER, Process};
 use crate::copy::Generation;
 use crate::digest::{Digest, HashFormat};
 use crate::disk::Root;
-use crate::disk::write::{Replace, remove, write_whole};
+use crate::disk::write::{Replace, move_aside, remove, write_whole};
 use crate::hash::digest_of;
 use crate::relpath::RelPath;
 use crate::verify::{SealAction, SealEntry};
@@ -249,22 +250,25 @@ impl Level {
         let bytes = draft(links.len())?;
         let link = Link { number, name, digest: digest_of(HashFormat::C4, &bytes) };
         let made = generation(&link);
-        let stray = self.history.as_ref().map_or(&self.orphans, |h| &h.unlisted);
-        for path in stray {
-            let ours = *path == made.manifest
-                && self.root.read_small(path, manifest::LIMIT_BYTES).is_ok_and(|found| found == bytes);
-            if !ours {
-                return Err(MhlError::Unlisted { path: listed(path) });
-            }
-        }
-        self.chain_unchanged(links)?;
         let io = |path: &RelPath| {
             let path = listed(path);
             move |source| MhlError::Io { path, source }
         };
-        let written = match stray.is_empty() {
-            true => write_whole(&self.root, &made.manifest, &bytes, Replace::Never),
-            false => self.root.sync_named(&made.manifest),
+        let mut there = false;
+        for path in self.history.as_ref().map_or(&self.orphans, |h| &h.unlisted) {
+            let same = || self.root.read_small(path, manifest::LIMIT_BYTES).is_ok_and(|found| found == bytes);
+            if *path == made.manifest && same() {
+                there = true;
+            } else if !request.resume && is_cut_short(&self.root, path, number, request.creator) {
+                set_aside(&self.root, path).map_err(io(path))?;
+            } else {
+                return Err(MhlError::Unlisted { path: listed(path) });
+            }
+        }
+        self.chain_unchanged(links)?;
+        let written = match there {
+            false => write_whole(&self.root, &made.manifest, &bytes, Replace::Never),
+            true => self.root.sync_named(&made.manifest),
         };
         written.map_err(io(&made.manifest))?;
         if let Err(raced) = self.chain_unchanged(links) {
@@ -378,6 +382,22 @@ impl Level {
         };
         Ok(manifest.render())
     }
+}
+
+/// A manifest that this program on this machine wrote as the next one of a history, and died before the chain.
+pub(super) fn is_cut_short(root: &Root, path: &RelPath, number: u32, creator: &Creator) -> bool {
+    let is_next = path.name().starts_with(format!("{number:04}_").as_bytes());
+    let found = root.read_small(path, manifest::LIMIT_BYTES).ok().and_then(|b| manifest::read(&b).ok());
+    let is_ours = found.is_some_and(|m| {
+        m.made.tool.as_deref() == Some(&creator.tool) && m.made.hostname.as_deref() == Some(&creator.hostname)
+    });
+    is_next && is_ours
+}
+
+/// Under the name of what is unfinished; the generation is made anew.
+pub(super) fn set_aside(root: &Root, path: &RelPath) -> io::Result<()> {
+    let name = [b".", path.name(), b".goodgate-part"].concat();
+    move_aside(root, path, &path.parent().join(name).unwrap_or_default())
 }
 
 fn generation(link: &Link) -> Generation {

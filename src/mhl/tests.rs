@@ -23,6 +23,7 @@ struct Roll {
     creator: Creator,
     ignore: Vec<String>,
     started_at: Timestamp,
+    resume: bool,
 }
 
 fn rel(path: &str) -> RelPath {
@@ -52,6 +53,7 @@ impl Roll {
             folder_times: BTreeMap::new(),
             renames: BTreeMap::new(),
             whole: true,
+            resume: true,
             creator,
             ignore: Vec::new(),
             started_at: at("2026-01-02T03:04:05Z"),
@@ -102,7 +104,7 @@ impl Roll {
             ignore: &self.ignore,
             started_at: self.started_at,
             may_fail: false,
-            resume: true,
+            resume: self.resume,
         })
     }
 
@@ -291,6 +293,34 @@ fn a_crash_between_manifest_and_chain_is_finished_by_the_same_seal() {
     assert_eq!(roll.history().kind(), "unlisted_manifest");
     assert_eq!(roll.seal().unwrap(), second);
     assert_eq!(roll.history().kind(), "ok");
+}
+
+#[test]
+fn what_a_seal_in_place_left_before_its_chain_is_set_aside_by_the_next_one() {
+    for first in [true, false] {
+        let mut roll = Roll::demo();
+        roll.resume = false;
+        if !first {
+            roll.seal().unwrap();
+            roll.next("2026-01-03T10:15:00Z");
+            roll.add("Clips/c.mov", "new", SealAction::Original);
+        }
+        let chain = std::fs::read(roll.path("ascmhl/ascmhl_chain.xml")).ok();
+        let cut = roll.seal().unwrap();
+        match &chain {
+            Some(chain) => std::fs::write(roll.path("ascmhl/ascmhl_chain.xml"), chain).unwrap(),
+            None => std::fs::remove_file(roll.path("ascmhl/ascmhl_chain.xml")).unwrap(),
+        }
+        // Read anew: another time, other bytes.
+        roll.started_at = at("2026-01-04T00:00:00Z");
+        let made = roll.seal().unwrap();
+        assert_eq!((made.number, roll.history().kind()), (cut.number, "ok"));
+        let aside = format!("ascmhl/.{}.goodgate-part", String::from_utf8_lossy(cut.manifest.name()));
+        assert!(roll.path(&aside).is_file(), "{aside} is kept");
+        roll.creator.hostname = "another".into();
+        std::fs::rename(roll.path(&aside), roll.path("ascmhl/0009_demo_2026-01-05_000000Z.mhl")).unwrap();
+        assert!(matches!(roll.seal(), Err(MhlError::Unlisted { .. })), "neither its number nor its maker fits");
+    }
 }
 
 #[test]

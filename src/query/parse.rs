@@ -369,9 +369,9 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_text_with_a_hint() {
-        let q = parse("scene:12A");
-        assert_eq!(show(&q.expr), "scene:12A");
-        assert!(q.hints[0].contains("`scene:`") && q.hints[0].contains("roll"));
+        let q = parse("weather:12A");
+        assert_eq!(show(&q.expr), "weather:12A");
+        assert!(q.hints[0].contains("`weather:`") && q.hints[0].contains("roll"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Expr, Field, MAX_LIMIT, Match, Part, Sort, SortKey, State};
 use crate::clip::MediaState;
+use crate::fact;
 use crate::timecode::FrameRate;
 use jiff::civil::Date;
 
@@ -17,13 +18,20 @@ pub(super) enum Key {
 }
 
 /// Every key with what its values look like.
-const KEYS: [(&str, Key, &str); 12] = [
+const KEYS: [(&str, Key, &str); 19] = [
     ("roll", Key::Field(Field::Roll), "A001"),
     ("card", Key::Field(Field::Card), "A001"),
     ("camera", Key::Field(Field::Camera), "A"),
     ("codec", Key::Field(Field::Codec), "prores"),
     ("name", Key::Field(Field::Name), "A001C002*"),
     ("path", Key::Field(Field::Path), "/DAY03/"),
+    ("scene", Key::Field(Field::Scene), "12A"),
+    ("take", Key::Field(Field::Take), "3"),
+    ("reel", Key::Field(Field::Said(fact::Field::Reel)), "A001*"),
+    ("lens", Key::Field(Field::Said(fact::Field::Lens)), "\"Master Prime\"*"),
+    ("iso", Key::Field(Field::Said(fact::Field::Iso)), "800"),
+    ("look", Key::Field(Field::Said(fact::Field::Look)), "show*"),
+    ("serial", Key::Field(Field::Said(fact::Field::Serial)), "1234*"),
     ("fps", Key::Fps, "23.976"),
     ("date", Key::Date, "2024-01-05 or 2024-01-05..2024-01-07"),
     ("is", Key::Is, "ok, unsupported, failed, pending, skipped, unproven or safe"),

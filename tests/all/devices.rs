@@ -87,6 +87,27 @@ fn a_slow_destination_is_left_behind_and_filled_from_a_proven_copy() {
     completes(&place, "left behind");
 }
 
+/// Eight parts a reading: the first of each reading of one clip comes with another bit wrong.
+#[test]
+fn a_copy_that_fills_another_is_no_witness_for_a_card_that_reads_differently_each_time() {
+    let place = four_clips("1s");
+    let mut rules = vec!["write|/b/A001/CLIPS/.|1|6|slow|1500".to_owned()];
+    rules.extend((0..6).map(|n| format!("read|/card/A001/CLIPS/A001C002.MOV|{}|1|flip|{}", 1 + 8 * n, n + 1)));
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let (said, fired) = Faulty::run(&place, &ARGS, &rules).ran();
+    assert!(hits(&fired, "write slow", "") > 0 && hits(&fired, "read flip", "A001C002.MOV") >= 2, "{fired}");
+    assert_eq!((said.code, &said.json()["safe"]), (20, &false.into()), "{}", said.stdout);
+    let status = place.run(&["status", "A001", "--json"]);
+    assert_eq!((status.code, &status.json()["safe"]), (20, &false.into()), "{}", status.stdout);
+    // In a reader that works two readings agree, and a person has to accept that others did not.
+    let again = place.offload(&["--no-media"]);
+    assert_eq!(again.json()["safe"], false, "{}", again.stdout);
+    let id = again.json()["warnings"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(id, "unstable:CLIPS/A001C002.MOV");
+    place.run(&["accept", "A001", &id, "--note", "another reader"]).expect(0);
+    completes(&place, "a fill");
+}
+
 #[test]
 fn destinations_that_are_equally_slow_leave_nobody_behind() {
     let place = four_clips("1s");

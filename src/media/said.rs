@@ -16,7 +16,7 @@ pub(super) fn said(facts: &Facts, m: &ClipMetadata) -> Vec<Said> {
         (Field::Make, m.camera_make.clone()),
         (Field::Model, m.camera_model.clone()),
         (Field::Reel, m.reel.clone()),
-        (Field::Fps, plays.map(wording::rate_text)),
+        (Field::Fps, plays.map(FrameRate::fraction)),
         (Field::Duration, m.duration_frames.filter(|_| v.is_some()).map(|n| n.to_string())),
         (Field::TimeReference, m.time_reference.map(|n| n.to_string())),
         (Field::SampleRate, m.audio.iter().map(|a| a.sample_rate_hz).find(|n| *n > 0).map(|n| n.to_string())),
@@ -143,7 +143,7 @@ fn timecodes(facts: &Facts, plays: Option<FrameRate>, m: &ClipMetadata) -> Vec<S
         }
     }
     if m.tc_source.as_deref() == Some("bwf") {
-        out.extend(m.start_tc.map(|tc| format!("{tc}@{}", wording::rate_text(tc.rate))));
+        out.extend(m.start_tc.map(|tc| format!("{tc}@{}", tc.rate.fraction())));
     }
     out
 }
@@ -226,7 +226,7 @@ fn arri_rate(text: &str) -> Option<String> {
         Ok(n) if n >= 1000 => wording::rate(&format!("{}.{:03}", n / 1000, n % 1000)),
         _ => wording::rate(text),
     };
-    rate.map(wording::rate_text)
+    rate.map(FrameRate::fraction)
 }
 
 /// libav's hex of all 32 bytes, as makers write it in their sidecars. One of zeros was never set.

@@ -73,8 +73,8 @@ pub fn facts(row: &[(String, String)], fps: Option<FrameRate>) -> Vec<Fact> {
         (own, head) => own.or(head),
     };
     sheet.put(Field::StartTc, row.first(&["start", "timecode", "tc", "mastertc"], |t| wording::timecode(t, counts)));
-    sheet.put(Field::Fps, own.or(fps).map(wording::rate_text));
-    sheet.put(Field::SensorFps, row.first(&["sensorfps", "capturefps"], wording::rate).map(wording::rate_text));
+    sheet.put(Field::Fps, own.or(fps).map(FrameRate::fraction));
+    sheet.put(Field::SensorFps, row.first(&["sensorfps", "capturefps"], wording::rate).map(FrameRate::fraction));
     sheet.put(Field::Duration, counts.and_then(|r| row.first(&["duration"], |t| wording::frames(t, r))));
     sheet.put(Field::Duration, row.first(&["length", "framecountduration"], wording::count));
     picture(&row, &mut sheet);

@@ -3,6 +3,7 @@
 
 use super::wording::{self, Sheet};
 use crate::fact::{Fact, Field};
+use crate::timecode::FrameRate;
 use serde_json::Value;
 
 /// With a LUT inside, a sidecar has one or two megabytes.
@@ -56,7 +57,7 @@ fn of(pairs: &[(&str, String)]) -> Vec<Fact> {
     sheet.put(Field::Fps, get("format_frame_rate").and_then(fixed_point));
     let sensor = get("sensor_rate").and_then(|r| r.trim_end_matches(',').split_once(','));
     let sensor = sensor.and_then(|(num, den)| wording::rate(&format!("{num}/{den}")));
-    sheet.put(Field::SensorFps, sensor.map(wording::rate_text));
+    sheet.put(Field::SensorFps, sensor.map(FrameRate::fraction));
     sheet.put(Field::Log, get("viewing_gamma"));
     sheet.put(Field::Gamut, get("viewing_gamut"));
     sheet.put(Field::Look, look(&get));
@@ -85,7 +86,7 @@ fn look<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
 /// 24 is 1572864: sixteen bits below the point.
 fn fixed_point(text: &str) -> Option<String> {
     let n: u32 = text.parse().ok().filter(|n| (1 << 16..1000 << 16).contains(n))?;
-    wording::rate(&format!("{:.3}", f64::from(n) / 65_536.0)).map(wording::rate_text)
+    wording::rate(&format!("{:.3}", f64::from(n) / 65_536.0)).map(FrameRate::fraction)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub fn facts(bytes: &[u8]) -> Option<Vec<Fact>> {
     sheet.put(Field::ClipName, text(&["ClipName"]));
     sheet.put(Field::Duration, text(&["Duration"]).and_then(wording::count));
     let plays = text(&["EditUnit"]).and_then(unit);
-    sheet.put(Field::Fps, plays.map(wording::rate_text));
+    sheet.put(Field::Fps, plays.map(FrameRate::fraction));
     let video = content.at(&["EssenceList", "Video"]);
     let of_video = |name: &str| video.and_then(|v| v.local(name)).and_then(|e| wording::word(&e.text));
     sheet.put(Field::StartTc, of_video("StartTimecode").and_then(|t| start(t, video, plays)));

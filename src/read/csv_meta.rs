@@ -3,6 +3,7 @@
 
 use super::wording::{self, Sheet};
 use crate::fact::{Fact, Field};
+use crate::timecode::FrameRate;
 
 /// Head and first row; the rest is one row a frame.
 const HEAD_BYTES: usize = 256 << 10;
@@ -51,8 +52,8 @@ fn red(c: &Columns) -> Vec<Fact> {
     sheet.put(Field::Take, c.get("Take"));
     sheet.put(Field::Circled, c.get("Circle").and_then(wording::yes));
     sheet.put(Field::StartTc, c.get("Abs TC").and_then(|t| wording::timecode(t, plays)));
-    sheet.put(Field::Fps, plays.map(wording::rate_text));
-    sheet.put(Field::SensorFps, c.get("Record FPS").and_then(wording::rate).map(wording::rate_text));
+    sheet.put(Field::Fps, plays.map(FrameRate::fraction));
+    sheet.put(Field::SensorFps, c.get("Record FPS").and_then(wording::rate).map(FrameRate::fraction));
     sheet.put(Field::Duration, c.get("Total Frames").and_then(wording::count));
     sheet.put(Field::Width, c.get("Frame Width").and_then(wording::count));
     sheet.put(Field::Height, c.get("Frame Height").and_then(wording::count));
@@ -105,8 +106,8 @@ fn arri(c: &Columns) -> Vec<Fact> {
         false => wording::timecode(t, plays),
     });
     sheet.put(Field::StartTc, start);
-    sheet.put(Field::Fps, plays.map(wording::rate_text));
-    sheet.put(Field::SensorFps, c.get("Sensor FPS").and_then(wording::rate).map(wording::rate_text));
+    sheet.put(Field::Fps, plays.map(FrameRate::fraction));
+    sheet.put(Field::SensorFps, c.get("Sensor FPS").and_then(wording::rate).map(FrameRate::fraction));
     sheet.put(Field::Width, c.get("Image Width").and_then(wording::count));
     sheet.put(Field::Height, c.get("Image Height").and_then(wording::count));
     sheet.put(Field::Codec, c.get("Recording Codec"));

@@ -22,8 +22,8 @@ pub fn facts(bytes: &[u8]) -> Option<Vec<Fact>> {
 
     let frame = ["VideoFormat", "VideoFrame"];
     let plays = value(&frame, "formatFps").and_then(rate);
-    sheet.put(Field::Fps, plays.map(wording::rate_text));
-    sheet.put(Field::SensorFps, value(&frame, "captureFps").and_then(rate).map(wording::rate_text));
+    sheet.put(Field::Fps, plays.map(FrameRate::fraction));
+    sheet.put(Field::SensorFps, value(&frame, "captureFps").and_then(rate).map(FrameRate::fraction));
     sheet.put(Field::Codec, value(&frame, "videoCodec"));
     sheet.put(Field::StartTc, root.local("LtcChangeTable").and_then(|table| start(table, plays)));
     let layout = ["VideoFormat", "VideoLayout"];

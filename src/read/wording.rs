@@ -207,10 +207,6 @@ pub(crate) fn rate(text: &str) -> Option<FrameRate> {
     FrameRate::new(u32::try_from(num).ok()?, den as u32)
 }
 
-pub(crate) fn rate_text(rate: FrameRate) -> String {
-    format!("{}/{}", rate.num(), rate.den())
-}
-
 /// In the form of [`Field::StartTc`]; `None` for a time that does not exist, and for drop-frame at a rate that has none.
 pub(crate) fn timecode(text: &str, rate: Option<FrameRate>) -> Option<String> {
     let text = text.trim();
@@ -218,7 +214,7 @@ pub(crate) fn timecode(text: &str, rate: Option<FrameRate>) -> Option<String> {
     let drop = !text[at..].starts_with(':') || text.contains(';');
     match rate {
         Some(rate) if drop && !rate.can_drop() => None,
-        Some(rate) => Timecode::parse(text, rate).map(|tc| format!("{tc}@{}", rate_text(rate))),
+        Some(rate) => Timecode::parse(text, rate).map(|tc| format!("{tc}@{}", rate.fraction())),
         None => {
             let parts: Vec<u32> = text
                 .split([':', ';', '.'])
@@ -373,7 +369,7 @@ mod tests {
             ("12.5", "25/2"),
             ("24000/1001", "24000/1001"),
         ] {
-            assert_eq!(rate(text).map(rate_text).as_deref(), Some(want), "{text}");
+            assert_eq!(rate(text).map(FrameRate::fraction).as_deref(), Some(want), "{text}");
         }
         for bad in ["", "x", "0", "-25", "25/0", "99999999999999999999", "p"] {
             assert_eq!(rate(bad), None, "{bad}");

@@ -45,13 +45,17 @@ pub fn rows(bytes: &[u8]) -> Option<Ale> {
     }
     for line in lines.take(MAX_ROWS) {
         let cells = columns.iter().zip(line.split('\t'));
-        // A line of one cell is the end of a file that was cut, or text that somebody put below.
         let told = cells.filter_map(|(column, cell)| Some(((*column).to_owned(), wording::word(cell)?.to_owned())));
         let row: Vec<(String, String)> = told.filter(|(column, _)| !column.is_empty()).collect();
-        if !row.is_empty() {
-            ale.rows.push(row);
-        }
+        ale.rows.push(row);
     }
+    // Without the end of its line the last value may be cut.
+    if !text.ends_with(['\n', '\r', '\0'])
+        && let Some(last) = ale.rows.last_mut()
+    {
+        last.pop();
+    }
+    ale.rows.retain(|row| !row.is_empty());
     Some(ale)
 }
 
@@ -336,9 +340,13 @@ mod tests {
         ] {
             assert_eq!(rows(bad.as_bytes()), None, "{bad:?}");
         }
+        let whole = rows(ARRI.as_bytes()).unwrap();
+        let all = facts(&whole.rows[0], whole.fps);
         for at in 0..ARRI.len() {
-            for row in rows(&ARRI.as_bytes()[..at]).unwrap_or_default().rows {
-                facts(&row, None);
+            let cut = rows(&ARRI.as_bytes()[..at]).unwrap_or_default();
+            assert!(names(&cut).iter().all(|n| n == "A001C001_180327_R1ZA"), "cut at {at}");
+            for fact in cut.rows.iter().flat_map(|row| facts(row, cut.fps)) {
+                assert!(all.contains(&fact), "cut at {at}: {fact:?}");
             }
         }
     }

@@ -31,6 +31,8 @@ pub fn facts(bytes: &[u8]) -> Option<Vec<Fact>> {
 /// Of a `.metadata.txt`: values of the clip, then of its first frame. `None`: not such a listing.
 pub fn listing_facts(bytes: &[u8]) -> Option<Vec<Fact>> {
     let text = wording::text(bytes, MAX_BYTES)?;
+    // Without the end of its line the last value may be cut.
+    let (text, _) = text.rsplit_once('\n')?;
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     if lines.next()? != "Clip Metadata" {
         return None;
@@ -124,9 +126,11 @@ mod tests {
             (Field::Nd, "6"),
             (Field::Note, "anamorphic squeeze 2x"),
         ];
-        assert_eq!(all(&listing_facts(&bytes).unwrap()), want);
+        let whole = listing_facts(&bytes).unwrap();
+        assert_eq!(all(&whole), want);
         for at in 0..bytes.len() {
-            let _ = listing_facts(&bytes[..at]);
+            let cut = listing_facts(&bytes[..at]).unwrap_or_default();
+            assert!(cut.iter().all(|f| whole.contains(f)), "cut at {at}");
         }
         assert_eq!(listing_facts(b"Clip list\na: b"), None);
         assert_eq!(fixed_point("1571291").as_deref(), Some("24000/1001"));

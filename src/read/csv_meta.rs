@@ -17,10 +17,13 @@ pub fn facts(bytes: &[u8]) -> Option<Vec<Fact>> {
     let separator = if head.contains('\t') { '\t' } else { ',' };
     let mut rows = Rows { rest: &text, separator };
     let names = rows.next()?;
-    let values = rows.next()?;
-    // Nothing stands for the end of a row but the next one: a cut row says less than it did.
+    let mut values = rows.next()?;
     if values.len() < names.len() || (cut && rows.rest.is_empty()) {
         return None;
+    }
+    if rows.rest.is_empty() {
+        // Without the end of its line the last value may be cut.
+        values.pop();
     }
     let sheet = Columns { names, values };
     let has = |all: &[&str]| all.iter().all(|n| sheet.names.iter().any(|c| c == n));
@@ -332,6 +335,8 @@ mod tests {
             assert_eq!(facts(bad.as_bytes()), None, "{bad:?}");
         }
         assert_eq!(facts(format!("{HEAD}01:02:03:04,A,\"B\n").as_bytes()), None);
+        let cut = facts(format!("{HEAD}01:02:03:04,A,B,C,MPC-36").as_bytes()).unwrap();
+        assert_eq!((said(&cut, Field::LensSerial), said(&cut, Field::Model)), (Some("C"), None));
         assert_eq!(facts(",".repeat(1 << 20).as_bytes()), None);
     }
 

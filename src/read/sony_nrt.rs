@@ -113,9 +113,7 @@ impl Ltc {
     }
 
     fn text(&self, frame: u32, rate: Option<FrameRate>) -> Option<String> {
-        // Sony sets the flag of drop-frame at rates that have none, too: there it says nothing.
-        let drop = self.drop && rate.is_none_or(FrameRate::can_drop);
-        let sep = if drop { ';' } else { ':' };
+        let sep = if self.drop { ';' } else { ':' };
         wording::timecode(&format!("{:02}:{:02}:{:02}{sep}{frame:02}", self.hour, self.minute, self.second_of), rate)
     }
 }
@@ -313,6 +311,8 @@ mod tests {
             ltc("tcFps=\"24\" halfStep=\"false\"", "00000010", &at("23.98p")).as_deref(),
             Some("10:00:00:00@24000/1001")
         );
+        // Drop-frame at a rate that has none: one of both is wrong.
+        assert_eq!(ltc("tcFps=\"25\"", "40000010", &at("25p")), None);
         // Without the picture's rate only some tables are clear.
         assert_eq!(ltc(half, "40000000", "").as_deref(), Some("00:00:00;00@30000/1001"));
         assert_eq!(ltc("tcFps=\"24\"", "00000010", "").as_deref(), Some("10:00:00:00"));

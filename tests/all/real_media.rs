@@ -150,6 +150,10 @@ const NOT_YET: [(&str, &str); 6] = [
     ("sequences/exr_beachball/singlepart.0002.exr fps", "the same"),
     ("sequences/exr_beachball/singlepart.0003.exr fps", "the same"),
     ("sequences/exr_beachball/singlepart.0004.exr fps", "the same"),
+    (
+        "avchd/Panasonic_AG_HMC_151_truncated.MTS timecode",
+        "ffprobe does not read what the camera wrote into its pictures",
+    ),
     ("mxf/d10_qt_klv_sample.mxf avg", "ffprobe knows no average"),
 ];
 

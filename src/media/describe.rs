@@ -1,6 +1,7 @@
 //! What libav said, made into words: pure, so that every rule here is tested without a child or a clip.
 
 use super::protocol::{Facts, Kind, Stream, rotation};
+use super::said::said;
 use crate::clip::{AudioMetadata, ClipMetadata, VideoMetadata};
 use crate::timecode::{FrameRate, Timecode};
 
@@ -19,22 +20,24 @@ pub(super) fn describe(facts: Facts) -> ClipMetadata {
     let duration_frames = if still { Some(1) } else { counted };
     let (start_tc, tc_source) = start(&facts, picture, video.as_ref()).unzip();
     let time_reference = value(&facts.tags, "time_reference").and_then(|t| t.parse().ok());
-    ClipMetadata {
+    let mut m = ClipMetadata {
         duration_ms: duration_ms(&facts, video.as_ref(), duration_frames).filter(|_| !still),
         audio: facts.streams.iter().filter(|s| s.kind == Kind::Audio).map(audio).collect(),
         reel: reel(&facts),
         camera_make: any_tag(&facts, MAKE).or_else(|| mxf_camera(&facts, "company_name")),
         camera_model: any_tag(&facts, MODEL).or_else(|| mxf_camera(&facts, "product_name")),
         recorded_at: recorded_at(&facts),
-        container: Some(facts.format).filter(|f| !f.is_empty()),
-        tags: facts.tags,
+        container: Some(facts.format.clone()).filter(|f| !f.is_empty()),
+        tags: facts.tags.clone(),
         video,
         start_tc,
         tc_source,
         duration_frames,
         time_reference,
         said: Vec::new(),
-    }
+    };
+    m.said = said(&facts, &m);
+    m
 }
 
 fn video(s: &Stream) -> VideoMetadata {
@@ -265,7 +268,7 @@ mod tests {
     }
 
     fn clip(streams: Vec<Stream>, list: &[(&str, &str)]) -> ClipMetadata {
-        describe(Facts { format: "mov".into(), duration_us: None, tags: tags(list), streams })
+        describe(Facts { format: "mov".into(), tags: tags(list), streams, ..Facts::default() })
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod child;
 mod describe;
 pub mod protocol;
+mod said;
 
 use crate::clip::{ClipMetadata, MediaState};
 use crate::timecode::Timecode;
@@ -158,8 +159,8 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
     }
     if main.kind == Kind::Video && (main.width <= 0 || main.height <= 0) {
         let (container, codec) = (&facts.format, &main.codec);
-        let reason = format!("libav can not tell the size of its picture, {codec} in {container}");
-        return Ok(Probe::Unsupported(with_log(reason, &log)));
+        let why = with_log(format!("libav can not tell the size of its picture, {codec} in {container}"), &log);
+        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why });
     }
     if !main.readable {
         let why = "no frames: the file ends before its first one".to_owned();

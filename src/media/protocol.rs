@@ -5,10 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 pub const MAX_REPLY_BYTES: usize = 256 * 1024;
 pub const MAX_TEXT_BYTES: usize = 4096;
 pub const MAX_STREAMS: usize = 64;
+/// Of the access unit in [`Facts::first_unit`]: what is told of a picture stands before it.
+pub const MAX_UNIT_BYTES: usize = 4096;
 /// Tags of one dictionary that are kept.
 pub const MAX_TAGS: usize = 64;
 const MAGIC: &[u8; 4] = b"GGM1";
@@ -76,6 +78,8 @@ pub struct Facts {
     pub duration_us: Option<i64>,
     pub tags: Vec<(String, String)>,
     pub streams: Vec<Stream>,
+    /// The start of the first access unit of an AVCHD clip that holds its camera's metadata (MDPM), as it lies there.
+    pub first_unit: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +169,7 @@ impl Body {
         match self {
             Body::Facts(facts) => {
                 facts.streams.truncate(MAX_STREAMS);
+                facts.first_unit = facts.first_unit.take().filter(|u| u.len() <= MAX_UNIT_BYTES);
                 facts.format = clean(&facts.format);
                 clean_tags(&mut facts.tags);
                 for s in &mut facts.streams {
@@ -250,7 +255,7 @@ mod tests {
         let mut longer = good.clone();
         longer.push(b' ');
         let mut other = Reply::new(Body::Failed("x".into()));
-        other.version = 2;
+        other.version = VERSION + 1;
         for bad in [&good[..good.len() - 1], &longer, &other.to_bytes(), b"GGM1\xff\xff\xff\xff{}", b""] {
             assert!(Reply::from_bytes(bad).is_err());
         }

@@ -3,11 +3,17 @@
 //! **Flow** a caller hands a `Window` on an open file, or bytes; a `fault` says in words how a file is cut short.
 //! **Tests** beside each parser, with made files, with mutations of them, and with the sample media where present.
 
+pub mod ale;
 pub mod bmff;
+pub mod braw_sidecar;
+pub mod clip_main;
+pub mod csv_meta;
+pub mod dji_srt;
 pub mod dpx;
 pub mod dv;
 pub mod ebml;
 pub mod exr;
+pub mod mdpm;
 pub mod mediapro;
 pub mod mpegts;
 pub mod mpl;
@@ -15,5 +21,9 @@ pub mod mxf;
 pub mod p2;
 pub mod r3d;
 pub mod riff;
+pub mod sony_nrt;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod window;
+pub(crate) mod wording;
 pub mod xml;

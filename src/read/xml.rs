@@ -63,6 +63,16 @@ impl Element {
         self.children.iter().filter(|c| c.namespace == self.namespace)
     }
 
+    /// The first child with that local name, whatever its namespace.
+    pub fn local(&self, name: &str) -> Option<&Element> {
+        self.children.iter().find(|c| c.name == name)
+    }
+
+    /// The element at the end of a path of local names.
+    pub fn at(&self, path: &[&str]) -> Option<&Element> {
+        path.iter().try_fold(self, |e, name| e.local(name))
+    }
+
     /// The first child of its own namespace with that name.
     pub fn child(&self, name: &str) -> Option<&Element> {
         self.own().find(|c| c.name == name)
@@ -76,6 +86,27 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Element, XmlError> {
     let root = reader.finish(root)?;
     reader.entered = 0;
     reader.epilogue()?;
+    Ok(root)
+}
+
+/// As [`parse`], in whatever encoding the document says; NUL bytes that pad it are cut off. What makers write is read
+/// by local names: the namespace of one document has as many versions as there are firmwares.
+pub fn parse_any(bytes: &[u8], limits: Limits) -> Result<Element, XmlError> {
+    if bytes.len() as u64 > limits.bytes {
+        return Err(XmlError::Oversize(bytes.len() as u64, limits.bytes));
+    }
+    let text = decode(bytes)?;
+    let mut reader = Reader::of_text(text.trim_end_matches(['\0', ' ', '\r', '\n', '\t']), limits)?;
+    let mut root = reader.root()?;
+    while let Some(inner) = reader.next_child()? {
+        match inner {
+            Inner::Element(child) => root.children.push(child),
+            Inner::Text(text) => root.text.push_str(&text),
+        }
+        if root.children.len() > limits.elements || root.text.len() > limits.text_bytes {
+            return Err(reader.limit("content of the root element"));
+        }
+    }
     Ok(root)
 }
 

@@ -414,3 +414,72 @@ fn camera_originals_are_read_as_their_manifest_says() {
     assert!(seen > 30, "{seen}");
     assert_eq!(wrong, Vec::<String>::new());
 }
+
+/// Packs of a camcorder without a byte that is NUL, as an argument can hold none.
+#[test]
+fn what_an_avchd_clip_says_in_its_pictures_comes_through_the_child() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("00000.MTS");
+    let mut sei = b"h264_metadata=sei_user_data=17ee8c60-f84d-11d9-8cd6-0800200c9a66+MDPM\x04".to_vec();
+    sei.extend(b"\x13\x11\x31\x34\x20\x18\x04\x20\x10\x05\x19\x23\x20\x34\x31\xe0\x10\x11\x20\x10");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-frames:v", "5"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bsf:v"])
+        .arg(std::ffi::OsStr::from_bytes(&sei))
+        .args(["-f", "mpegts"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let by_camera = |m: &ClipMetadata| -> Vec<String> {
+        let said = m.said.iter().filter(|s| s.by == "mdpm");
+        said.map(|s| format!("{}={}", s.fact.field.name(), s.fact.value)).collect()
+    };
+    let m = facts(&path);
+    assert_eq!(by_camera(&m), ["make=Canon", "start_tc=20:34:31:11@25/1", "recorded_at=2010-05-23T20:34:31+02:00"]);
+    // Other streams hold the same bytes in vain.
+    let (_keep, other) = clip("a.mp4", "-f lavfi -i testsrc2=size=320x240:rate=25 -frames:v 5 -c:v libx264");
+    assert!(by_camera(&facts(&other)).is_empty());
+}
+
+#[test]
+fn a_real_camcorder_says_what_its_stream_says() {
+    let Some(dir) = samples() else { return };
+    let m = match ask(&dir.join("avchd/Panasonic_AG_HMC_151_truncated.MTS")) {
+        Probe::Ok(m) | Probe::Dark { metadata: m, .. } => m,
+        other => panic!("{other:?}"),
+    };
+    let said: Vec<String> =
+        m.said.iter().filter(|s| s.by == "mdpm").map(|s| format!("{}={}", s.fact.field.name(), s.fact.value)).collect();
+    assert_eq!(said, ["make=Panasonic", "start_tc=23:55:16:00@25/1", "recorded_at=2009-07-09T14:33:35"]);
+}
+
+#[test]
+fn what_libav_says_of_a_phone_is_kept_value_by_value() {
+    let Some(dir) = samples() else { return };
+    let m = facts(&dir.join("iphone/IMG_iPhoneX.mov"));
+    let said: Vec<String> = m.said.iter().map(|s| format!("{}={}", s.fact.field.name(), s.fact.value)).collect();
+    let want = [
+        "make=Apple",
+        "model=iPhone X",
+        "fps=60/1",
+        "duration=30",
+        "sample_rate=44100",
+        "width=720",
+        "height=1280",
+        "pixel_aspect=1:1",
+        "codec=h264",
+        "bit_depth=8",
+        "chroma=4:2:0",
+        "primaries=smpte432",
+        "transfer=bt709",
+        "matrix=smpte170m",
+        "recorded_at=2019-02-12T15:27:12+08:00",
+        "recorded_at=2024-02-02T08:09:57Z",
+        "firmware=12.1.2",
+        "gps=27.1281,100.2508,0",
+    ];
+    assert_eq!(said, want);
+    assert!(m.said.iter().all(|s| s.by == "libav"));
+}

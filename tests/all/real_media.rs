@@ -143,13 +143,9 @@ fn every_clip_that_is_ok_has_its_proxy_and_every_picture_its_poster() {
     assert!(seen[0] >= 30 && seen[1] >= 12, "{seen:?}");
 }
 
-/// What this step does not catalogue, and why.
-const NOT_YET: [(&str, &str); 6] = [
-    ("sequences/dng/canon_eos_6d.dng", "a single DNG is a photo, not a recording"),
-    ("sequences/exr_beachball/singlepart.0001.exr fps", "a still has no rate; 25 is what ffprobe makes up"),
-    ("sequences/exr_beachball/singlepart.0002.exr fps", "the same"),
-    ("sequences/exr_beachball/singlepart.0003.exr fps", "the same"),
-    ("sequences/exr_beachball/singlepart.0004.exr fps", "the same"),
+/// Where the catalog knows better than the manifest, and why.
+const BETTER: [(&str, &str); 2] = [
+    ("sequences/dng/canon_eos_6d.dng raster", "ffprobe cannot tell the size of this picture"),
     ("mxf/d10_qt_klv_sample.mxf avg", "ffprobe knows no average"),
 ];
 
@@ -161,8 +157,11 @@ fn what_is_catalogued_of_real_media_is_what_the_manifest_says() {
     for row in real.manifest.iter().filter(|r| r["container"] != "-") {
         let path = &row["path"];
         let mut says = |what: &str, manifest: String, ours: String| {
+            if manifest == "-" {
+                return;
+            }
             compared += 1;
-            let known = NOT_YET.iter().any(|(p, _)| *p == path || *p == format!("{path} {what}"));
+            let known = BETTER.iter().any(|(p, _)| *p == format!("{path} {what}"));
             if manifest != ours && !known {
                 wrong.push(format!("{path}: {what}: manifest {manifest}, catalog {ours}"));
             }
@@ -194,6 +193,8 @@ fn what_is_catalogued_of_real_media_is_what_the_manifest_says() {
             .as_array()
             .unwrap()
             .iter()
+            // Of a take in several files, the tracks of this one.
+            .filter(|a| a["file"].is_null() || a["file"] == *path)
             .map(|a| format!("{} {}ch {}Hz", a["codec"].as_str().unwrap(), a["channels"], a["sample_rate_hz"]))
             .collect();
         let ours = match ours.first() {

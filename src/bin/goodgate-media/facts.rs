@@ -5,7 +5,7 @@ use crate::input::{self, Refusal};
 use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Stream as AvStream, ffi, media};
-use goodgate::media::protocol::{Body, Facts, Kind, MAX_STREAMS, MAX_TAGS, Request, Stream, clean};
+use goodgate::media::protocol::{Body, Facts, Kind, MAX_STREAMS, MAX_TAGS, MAX_UNIT_BYTES, Request, Stream, clean};
 use std::ffi::{CStr, c_char};
 use std::fs::File;
 use std::ptr::null_mut;
@@ -14,6 +14,10 @@ use std::ptr::null_mut;
 const MAX_TAG_BYTES: usize = 48 * 1024;
 /// Packets read in search of a whole first one.
 const FIRST_PACKETS: usize = 500;
+/// Pictures looked into for what a camcorder says of them; it says it with every one.
+const FIRST_UNITS: usize = 15;
+/// The identifier before AVCHD's metadata; no start code can be in it, so that it stands in the stream as it is.
+const MDPM: &[u8; 20] = b"\x17\xee\x8c\x60\xf8\x4d\x11\xd9\x8c\xd6\x08\x00\x20\x0c\x9a\x66MDPM";
 
 pub fn probe(clip: File, request: &Request) -> Body {
     let mut input = match input::open(Shared::new(clip, 0), request.max_pixels) {
@@ -29,13 +33,16 @@ pub fn probe(clip: File, request: &Request) -> Body {
         format: input.format().name().to_owned(),
         duration_us: Some(duration).filter(|d| *d != ffi::AV_NOPTS_VALUE),
         tags,
-        streams: Vec::new(),
+        ..Facts::default()
     };
     for stream in input.streams().take(MAX_STREAMS) {
         let chosen = best.contains(&Some(stream.index()));
         facts.streams.push(describe(&stream, chosen, &mut budget));
     }
     let wanted = best[0].or(best[1]);
+    let avchd =
+        facts.format == "mpegts" && best[0].and_then(|i| facts.streams.get(i)).is_some_and(|s| s.codec == "h264");
+    let mut units = 0;
     for _ in 0..FIRST_PACKETS {
         let Some(packet) = input::next_packet(&mut input) else { break };
         if packet.size() > 0 {
@@ -43,11 +50,21 @@ pub fn probe(clip: File, request: &Request) -> Body {
                 s.readable = true;
             }
             if Some(packet.stream()) == wanted {
-                break;
+                units += 1;
+                facts.first_unit = packet.data().filter(|_| avchd).and_then(told);
+                if !avchd || facts.first_unit.is_some() || units >= FIRST_UNITS {
+                    break;
+                }
             }
         }
     }
     Body::Facts(Box::new(facts))
+}
+
+/// The start of an access unit that holds MDPM; its parts are for the parent to read.
+fn told(unit: &[u8]) -> Option<Vec<u8>> {
+    let head = &unit[..unit.len().min(MAX_UNIT_BYTES)];
+    head.windows(MDPM.len()).any(|w| w == MDPM).then(|| head.to_vec())
 }
 
 /// The stream a player would choose; a cover picture is none.

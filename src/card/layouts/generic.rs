@@ -27,7 +27,9 @@ pub(super) fn recognise(listing: &Listing, taken: &mut [bool], found: &mut Vec<F
         .map(|(index, _)| index)
         .collect();
     let mut clips = sequence::group(listing, &frames);
-    clips.retain(|c| c.files.len() > 1 || kind::of(&listing.files[c.files[0].0 as usize].relpath) == Kind::Frame);
+    // Alone, a DNG is a recording of one frame, but for what a camera's photo folder holds.
+    let alone = |p: &RelPath| kind::of(p) == Kind::Frame || !parts::lies_in(p, "dcim");
+    clips.retain(|c| c.files.len() > 1 || alone(&listing.files[c.files[0].0 as usize].relpath));
 
     // A small movie is the recording itself where its original is not here.
     let (named, videos): (Vec<_>, Vec<_>) = of(|k| k == Kind::Video).into_iter().partition(|(_, p)| named_proxy(p));
@@ -193,8 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn a_single_frame_is_a_clip_and_a_single_dng_is_a_photo() {
-        assert_eq!(clips(&["a.0001.exr", "b.dpx", "DSC_0001.dng"]), ["a.0001: a.0001.exr=essence", "b: b.dpx=essence"]);
+    fn a_single_frame_is_a_clip_unless_a_camera_keeps_its_photos_there() {
+        assert_eq!(
+            clips(&["a.0001.exr", "b.dpx", "c.dng", "DCIM/100TEST/DSC_0001.dng"]),
+            ["a.0001: a.0001.exr=essence", "b: b.dpx=essence", "c: c.dng=essence"]
+        );
     }
 
     #[test]

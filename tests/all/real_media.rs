@@ -140,11 +140,16 @@ fn every_clip_that_is_ok_has_its_proxy_and_every_picture_its_poster() {
         let why = clip["media_note"].as_str().unwrap_or_default();
         assert!(clip["media"] == "ok" || !why.is_empty(), "{name} gives no reason: {clip}");
     }
-    assert!(seen[0] >= 30 && seen[1] >= 12, "{seen:?}");
+    // The tracks of three takes of sound are three clips, each with the proxy of its first track.
+    assert!(seen[0] >= 20 && seen[1] >= 12, "{seen:?}");
 }
 
 /// What this step does not catalogue, and why.
-const NOT_YET: [(&str, &str); 6] = [
+const NOT_YET: [(&str, &str); 7] = [
+    (
+        "sound/zoom_F8/DISCRETE/Scene_1_2AG-T001.TAKE/Scene_1_2AG-T001_TrL_R.WAV audio",
+        "a take shows the sound of its first track; this is its mix",
+    ),
     ("sequences/dng/canon_eos_6d.dng", "a single DNG is a photo, not a recording"),
     ("sequences/exr_beachball/singlepart.0001.exr fps", "a still has no rate; 25 is what ffprobe makes up"),
     ("sequences/exr_beachball/singlepart.0002.exr fps", "the same"),

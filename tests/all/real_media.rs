@@ -140,7 +140,8 @@ fn every_clip_that_is_ok_has_its_proxy_and_every_picture_its_poster() {
         let why = clip["media_note"].as_str().unwrap_or_default();
         assert!(clip["media"] == "ok" || !why.is_empty(), "{name} gives no reason: {clip}");
     }
-    assert!(seen[0] >= 30 && seen[1] >= 12, "{seen:?}");
+    // The tracks of three takes of sound are three clips, each with the proxy of its first track.
+    assert!(seen[0] >= 20 && seen[1] >= 12, "{seen:?}");
 }
 
 /// Where the catalog knows better than the manifest, and why.

@@ -49,6 +49,12 @@ pub(super) fn group(listing: &Listing, frames: &[u32]) -> Vec<FoundClip> {
                 continue;
             }
             row.sort_by_key(|(_, digits)| value(digits));
+            let numbers: Vec<u64> = row.iter().filter_map(|(_, digits)| parts::number(digits)).collect();
+            if numbers.len() == row.len()
+                && let Some(at) = midnight(&numbers)
+            {
+                row.rotate_left(at);
+            }
             let files = row.into_iter().map(|(index, _)| (index, Role::Essence)).collect();
             out.push(FoundClip { name: name(&key.0, key.1, key.2), files, ..FoundClip::default() });
         }
@@ -104,6 +110,17 @@ pub(super) fn judge(listing: &Listing, found: &mut [Found]) {
     }
 }
 
+/// Many cameras number a frame by its timecode: after the last of the day comes 0. Where in the ascending numbers the
+/// recording began, if it did not begin with the first of them.
+fn midnight(numbers: &[u64]) -> Option<usize> {
+    const DAY_SECS: u64 = 86_400;
+    const RATES: [u64; 8] = [24, 25, 30, 48, 50, 60, 100, 120];
+    let after = numbers.last()?.checked_add(1)?;
+    let wraps = numbers.first() == Some(&0) && RATES.iter().any(|rate| rate * DAY_SECS == after);
+    let widest = (1..numbers.len()).max_by_key(|at| numbers[*at] - numbers[at - 1])?;
+    (wraps && numbers[widest] - numbers[widest - 1] > 1).then_some(widest)
+}
+
 /// Where a numbering begins and ends is not known, and one that leaves out the same count each time was made like that.
 fn missing(listing: &Listing, clip: &FoundClip, frames: &[u32]) -> Option<Warning> {
     let path = |i: u32| &listing.files[i as usize].relpath;
@@ -112,7 +129,9 @@ fn missing(listing: &Listing, clip: &FoundClip, frames: &[u32]) -> Option<Warnin
     have.sort_unstable();
     let first = *have.first().filter(|_| have.len() == frames.len())?;
     let steps: HashSet<u64> = have.windows(2).map(|w| w[1] - w[0]).collect();
-    let holes = parts::holes(Some(first), have);
+    let not_recorded = midnight(&have).map(|at| (have[at - 1] + 1, have[at] - 1));
+    let mut holes = parts::holes(Some(first), have);
+    holes.retain(|hole| Some(*hole) != not_recorded);
     if holes.is_empty() || (steps.len() == 1 && frames.len() > 2) || is_photos(path(frames[0])) {
         return None;
     }
@@ -221,6 +240,20 @@ mod tests {
         assert_eq!(of(&[10, 20, 30, 40]), 0, "every tenth frame");
         assert_eq!(of(&[10, 20, 40]), 1);
         assert_eq!(of(&[1, 3]), 1);
+    }
+
+    #[test]
+    fn a_recording_over_midnight_begins_before_it_and_lacks_nothing() {
+        let of = |numbers: &[u32]| {
+            let files: Vec<String> = numbers.iter().map(|n| format!("a.{n:07}.ari")).collect();
+            let files: Vec<_> = files.iter().map(|f| (f.as_bytes(), 5)).collect();
+            let card = crate::card::tests::recognise(listing(&files));
+            (card.gaps.len(), card.clips[0].essence().next().unwrap().to_string())
+        };
+        assert_eq!(of(&[0, 1, 2_073_598, 2_073_599]), (0, "a.2073598.ari".into()));
+        assert_eq!(of(&[0, 2, 2_159_998, 2_159_999]), (1, "a.2159998.ari".into()));
+        assert_eq!(of(&[0, 1, 2_073_597, 2_073_598]), (1, "a.0000000.ari".into()), "not the last of a day");
+        assert_eq!(midnight(&[]), None);
     }
 
     #[test]

@@ -12,7 +12,10 @@ pub(crate) const UUID: [u8; 16] =
     [0x85, 0xc0, 0xb6, 0x87, 0x82, 0x0f, 0x11, 0xe0, 0x81, 0x11, 0xf4, 0xce, 0x46, 0x2b, 0x6a, 0x48];
 
 pub(crate) fn say(w: &mut Window, part: Part, left: &mut usize, to: &mut Facts) -> Result<(), Stop> {
-    for part in inside(w, part.body, part.end, left)? {
+    let mut parts = inside(w, part.body, part.end, left)?;
+    // The second knows when the clip was taken, the first only when the file was written.
+    parts.sort_by_key(|p| &p.kind != b"CMT2");
+    for part in parts {
         match &part.kind {
             b"CMT1" | b"CMT2" => tiff::whole(w, part.body, part.end, to)?,
             b"CMT3" => note(w, part, to)?,
@@ -54,7 +57,14 @@ mod tests {
         let degrees = |d: u32, m: u32| [d, 1, m, 1, 0, 1].iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
         let parts = [
             atom(b"CNCV", b"CanonCRM0001/02.10.00/00.00.00"),
-            atom(b"CMT1", &tiff(&[ascii(0x10f, "Canon"), ascii(0x110, "Canon EOS C500 Mark II"), ascii(0x132, "bad")])),
+            atom(
+                b"CMT1",
+                &tiff(&[
+                    ascii(0x10f, "Canon"),
+                    ascii(0x110, "Canon EOS C500 Mark II"),
+                    ascii(0x132, "2021:03:09 00:00:00"),
+                ]),
+            ),
             atom(
                 b"CMT2",
                 &tiff(&[
@@ -85,8 +95,6 @@ mod tests {
         assert_eq!(
             said("a.crm", &bytes),
             [
-                "canon-cmt make=Canon",
-                "canon-cmt model=Canon EOS C500 Mark II",
                 "canon-cmt shutter_speed=1/50",
                 "canon-cmt aperture=F2.8",
                 "canon-cmt iso=800",
@@ -94,6 +102,8 @@ mod tests {
                 "canon-cmt serial=0001234567",
                 "canon-cmt lens=CN-E50mm T1.3 L F",
                 "canon-cmt recorded_at=2021-03-04T05:06:07+01:00",
+                "canon-cmt make=Canon",
+                "canon-cmt model=Canon EOS C500 Mark II",
                 "canon-cmt firmware=1.0.2",
                 "canon-cmt gps=48.5,-11.25,519",
             ]

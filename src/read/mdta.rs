@@ -303,6 +303,14 @@ mod tests {
     }
 
     #[test]
+    fn a_panasonic_document_is_handed_on_whole() {
+        let xml = format!("<?xml version=\"1.0\"?><ClipMain>{}</ClipMain>", " ".repeat(9000));
+        let bytes = movie(&[("com.panasonic.Semi-Pro.metadata.xml", 1, xml.as_bytes())]);
+        let got = super::super::tests::embedded("P1000001.MOV", &bytes);
+        assert_eq!((got.xml, got.facts), (vec![(super::super::facts::Xml::ClipMain, xml.into_bytes())], vec![]));
+    }
+
+    #[test]
     fn phones_say_what_they_are_and_where() {
         let Some(root) = samples() else { return };
         let of = |name: &str| said(name, &std::fs::read(root.join(name)).unwrap());

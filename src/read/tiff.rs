@@ -130,7 +130,6 @@ impl<'w, 'f> Tiff<'w, 'f> {
             match e.tag {
                 0x010f => to.say(Field::Make, self.text(e)?),
                 0x0110 => to.say(Field::Model, self.text(e)?),
-                0x0131 => to.say(Field::Firmware, self.text(e)?),
                 0x0132 => changed = Some(self.text(e)?),
                 0x829a => {
                     let time = self.fraction(e, 0)?;
@@ -156,7 +155,8 @@ impl<'w, 'f> Tiff<'w, 'f> {
         }
         if let Some(taken) = taken {
             to.say(Field::RecordedAt, form::date_time(&format!("{taken}{zone}")));
-        } else if exif.is_none() {
+        } else if exif.is_none() && !to.has(Field::RecordedAt) {
+            // A program that changes the file changes this one too, so that it counts only where there is no other.
             to.say(Field::RecordedAt, changed.and_then(|t| form::date_time(&t)));
         }
         Ok((exif, gps))

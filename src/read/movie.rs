@@ -54,7 +54,9 @@ pub fn facts(w: &mut Window) -> Result<Embedded, Stop> {
         tracks: Vec::new(),
     };
     let size = w.size();
-    for top in inside(w, 0, size, &mut found.left)? {
+    // A movie of fragments has thousands at its top, and they take nothing from those inside `moov`.
+    let mut tops = BOXES;
+    for top in inside(w, 0, size, &mut tops)? {
         match &top.kind {
             b"moov" => {
                 for part in inside(w, top.body, top.end, &mut found.left)? {
@@ -395,6 +397,13 @@ pub(crate) mod tests {
         assert_eq!(of(&[atom(b"\xa9TIM", &text("01:00:00:02"))]), ["udta start_tc=01:00:00:02"]);
         // Macintosh text in the Macintosh's English.
         assert_eq!(of(&[atom(b"\xa9inf", &[&[0, 5, 0, 0], &b"B\x9fhne"[..]].concat())]), ["udta note=B\u{fc}hne"]);
+    }
+
+    #[test]
+    fn thousands_of_fragments_hide_nothing() {
+        let mut bytes = timecode_movie(25, 1, 25, 0, 90_000);
+        bytes.extend(atom(b"moof", b"").repeat(9000));
+        assert!(said("a.mov", &bytes).contains(&"tmcd start_tc=01:00:00:00@25/1".into()));
     }
 
     #[test]

@@ -26,12 +26,6 @@ impl FrameRate {
         Some(FrameRate { num: num / a, den: den / a })
     }
 
-    /// `24000/1001`, and `25` for `25/1`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (num, den) = text.trim().split_once('/').unwrap_or((text.trim(), "1"));
-        Self::new(num.parse().ok()?, den.parse().ok()?)
-    }
-
     /// `24000/1001`, `25/1`.
     pub fn fraction(self) -> String {
         format!("{}/{}", self.num, self.den)
@@ -62,6 +56,34 @@ impl FrameRate {
         self.den == 1001 && self.num.is_multiple_of(30_000)
     }
 
+    /// The rate that a decimal means: `23.976` and `23.98` are 24000/1001, `59.94` is 60000/1001; others are taken as
+    /// they are, to three digits.
+    pub fn near(rate: f64) -> Option<Self> {
+        if !rate.is_finite() || !(0.001..=100_000.0).contains(&rate) {
+            return None;
+        }
+        let milli = (rate * 1000.0).round() as u32;
+        // A multiple of 24, 25 or 30 slowed down by 1001/1000, as far as the two digits of "23.98" tell it.
+        let whole = (f64::from(milli) * 1.001 / 1000.0).round() as u32;
+        let slowed = f64::from(whole) * 1_000_000.0 / 1001.0;
+        if !milli.is_multiple_of(1000)
+            && [24, 25, 30].iter().any(|n| whole > 0 && whole.is_multiple_of(*n))
+            && (slowed - f64::from(milli)).abs() <= 5.0
+        {
+            return Self::new(whole * 1000, 1001);
+        }
+        Self::new(milli, 1000)
+    }
+
+    /// `24000/1001`, `25`, `23.976`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match text.split_once('/') {
+            Some((num, den)) => Self::new(num.trim().parse().ok()?, den.trim().parse().ok()?),
+            None => Self::near(text.parse().ok()?),
+        }
+    }
+
     /// Decimal with up to three digits, as editors write it: `23.976`, `25`, `59.94`.
     pub fn text(self) -> String {
         let milli = (u64::from(self.num) * 1000 + u64::from(self.den) / 2) / u64::from(self.den);
@@ -85,6 +107,19 @@ impl Timecode {
         let drop = drop && rate.can_drop();
         let t = Timecode { frame: 0, rate, drop };
         Timecode { frame: (frame % t.frames_a_day()) as u32, ..t }
+    }
+
+    /// Where sound begins that is `samples` after midnight: the frame that has begun before the next sample. A recorder
+    /// may have rounded the first sample of a frame up, down or to the nearest; all three give that frame.
+    /// `None` without a sample rate, and for drop-frame at a rate that has none.
+    pub fn from_samples(samples: u64, sample_rate: u32, rate: FrameRate, drop: bool) -> Option<Self> {
+        if sample_rate == 0 || drop && !rate.can_drop() {
+            return None;
+        }
+        let ticks = (u128::from(samples) + 1) * u128::from(rate.num) - 1;
+        let frame = ticks / (u128::from(rate.den) * u128::from(sample_rate));
+        let day = Timecode { frame: 0, rate, drop }.frames_a_day();
+        Some(Self::from_frame((frame % u128::from(day)) as u64, rate, drop))
     }
 
     fn dropped_a_minute(self) -> u64 {
@@ -169,7 +204,86 @@ mod tests {
         assert_eq!(FrameRate::new(50, 2).unwrap().text(), "25");
     }
 
+    #[test]
+    fn drop_frame_at_the_double_rate_skips_four_numbers() {
+        let rate = FrameRate::new(60_000, 1001).unwrap();
+        assert_eq!(Timecode::parse("00:00:59;59", rate).unwrap().plus(1).to_string(), "00:01:00;04");
+        assert_eq!(Timecode::parse("00:09:59;59", rate).unwrap().plus(1).to_string(), "00:10:00;00");
+        assert!(Timecode::parse("00:01:00;03", rate).is_none());
+        assert_eq!(Timecode::parse("23:59:59;59", rate).unwrap().plus(1).to_string(), "00:00:00;00");
+        // A day of drop-frame is a day of the clock to a tenth of a second.
+        let day = Timecode::from_frame(0, rate, true).frames_a_day();
+        assert_eq!(day, 5_178_816);
+        assert!((day as f64 * 1001.0 / 60_000.0 - 86_400.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn samples_since_midnight_are_frames_at_the_true_rate() {
+        let film = FrameRate::new(24_000, 1001).unwrap();
+        let at = |samples, rate, drop| Timecode::from_samples(samples, 48_000, rate, drop);
+        let tc = at(2_190_940_753, film, false).unwrap();
+        assert_eq!((tc.frame, tc.to_string().as_str()), (1_094_376, "12:39:59:00"));
+        assert_eq!(at(172_800_000, NTSC, true).unwrap().to_string(), "01:00:00;00");
+        // 01:00:00;00 is a hair before 3600 s: a drop-frame hour is 107892 frames of 1001/30000 s.
+        assert_eq!(at(172_799_827, NTSC, true).unwrap().to_string(), "01:00:00;00");
+        assert_eq!(at(172_799_820, NTSC, true).unwrap().to_string(), "00:59:59;29");
+        assert_eq!(at(0, film, true), None);
+        assert_eq!(Timecode::from_samples(0, 0, film, false), None);
+        assert!(Timecode::from_samples(u64::MAX, 1, FrameRate::new(100_000, 1).unwrap(), false).is_some());
+    }
+
+    #[test]
+    fn decimal_rates_are_the_exact_ones_that_they_mean() {
+        for (text, num, den) in [
+            ("23.976", 24_000, 1001),
+            ("23.98", 24_000, 1001),
+            ("29.97", 30_000, 1001),
+            ("47.952", 48_000, 1001),
+            ("59.94", 60_000, 1001),
+            ("119.88", 120_000, 1001),
+            ("25", 25, 1),
+            ("25.000", 25, 1),
+            ("24000/1001", 24_000, 1001),
+            ("50/2", 25, 1),
+            ("22.5", 45, 2),
+            ("23.5", 47, 2),
+        ] {
+            let rate = FrameRate::parse(text).unwrap();
+            assert_eq!((rate.num(), rate.den()), (num, den), "{text}");
+        }
+        for bad in ["", "0", "-25", "24/0", "nan", "inf", "1e9", "a/b", "24/1/1"] {
+            assert_eq!(FrameRate::parse(bad), None, "{bad}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_first_sample_of_a_frame_gives_it_back_however_it_was_rounded(
+            n in 0u64..2_000_000, pick in 0usize..6, fast: bool, drop: bool,
+        ) {
+            let (num, den) = [(24_000, 1001), (24, 1), (25, 1), (30_000, 1001), (50, 1), (60_000, 1001)][pick];
+            let rate = FrameRate::new(num, den).unwrap();
+            let sample_rate = if fast { 96_000 } else { 48_000 };
+            let wanted = Timecode::from_frame(n, rate, drop);
+            let exact = u64::from(wanted.frame) * u64::from(den) * u64::from(sample_rate);
+            let drop = wanted.drop;
+            for samples in [exact / u64::from(num), exact.div_ceil(num.into())] {
+                prop_assert_eq!(Timecode::from_samples(samples, sample_rate, rate, drop), Some(wanted));
+            }
+            // And no sample earlier.
+            if let Some(before) = (exact / u64::from(num)).checked_sub(1) {
+                prop_assert_ne!(Timecode::from_samples(before, sample_rate, rate, drop), Some(wanted));
+            }
+        }
+
+        #[test]
+        fn a_day_later_is_the_same_timecode(n in 0u64..20_000_000, pick in 0usize..4, drop: bool) {
+            let (num, den) = [(24_000, 1001), (25, 1), (30_000, 1001), (60_000, 1001)][pick];
+            let tc = Timecode::from_frame(n, FrameRate::new(num, den).unwrap(), drop);
+            prop_assert_eq!(tc.plus(tc.frames_a_day()), tc);
+            prop_assert_eq!(tc.plus(tc.frames_a_day() - 1).plus(1), tc);
+        }
+
         #[test]
         fn every_frame_of_a_day_is_written_once_and_read_back(n in 0u64..20_000_000, pick in 0usize..7, drop: bool) {
             let (num, den) = [(24_000, 1001), (24, 1), (25, 1), (30_000, 1001), (50, 1), (60_000, 1001), (120_000, 1001)][pick];

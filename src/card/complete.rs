@@ -6,6 +6,7 @@
 use super::kind;
 use super::warn::about;
 use crate::clip::Warning;
+use crate::read::which::{self, Container};
 use crate::read::window::{Fault, Stop, Window};
 use crate::read::{bmff, dpx, dv, ebml, exr, mpegts, mxf, r3d, riff};
 use crate::relpath::RelPath;
@@ -26,34 +27,19 @@ pub fn check(file: &mut (impl Read + Seek), relpath: &RelPath, size_bytes: u64) 
 
 fn fault(w: &mut Window, relpath: &RelPath) -> Fault {
     let head = w.read(0, 4096)?;
-    if bmff::is_here(&head) {
-        bmff::fault(w)
-    } else if riff::is_here(&head) {
-        riff::fault(w)
-    } else if r3d::is_here(&head) {
-        r3d::fault(w)
-    } else if exr::is_here(&head) {
-        exr::fault(w)
-    } else if dpx::is_here(&head) {
-        dpx::fault(w)
-    } else if dv::is_here(&head) {
-        dv::fault(w)
-    } else if ebml::is_here(&head) {
-        ebml::fault(w)
-    } else if let Some(start) = mxf_start(w, &head, relpath)? {
-        mxf::fault(w, start)
-    } else if let Some(shape) = mpegts::shape(&head) {
-        mpegts::fault(w, shape)
-    } else {
-        Ok(head.iter().all(|b| *b == 0).then(|| "it begins with zeros: it was never written".into()))
-    }
-}
-
-/// Only a file that says so by name is searched for an MXF header behind other bytes.
-fn mxf_start(w: &mut Window, head: &[u8], relpath: &RelPath) -> Result<Option<usize>, Stop> {
-    match mxf::find(head) {
-        None if relpath.extension() == "mxf" => Ok(mxf::find(&w.read(0, 65_536 + 14)?)),
-        found => Ok(found),
+    match which::of(w, &head, relpath)? {
+        Some(Container::Bmff) => bmff::fault(w),
+        Some(Container::Riff) => riff::fault(w),
+        Some(Container::R3d) => r3d::fault(w),
+        Some(Container::Exr) => exr::fault(w),
+        Some(Container::Dpx) => dpx::fault(w),
+        Some(Container::Dv) => dv::fault(w),
+        Some(Container::Ebml) => ebml::fault(w),
+        Some(Container::Mxf(start)) => mxf::fault(w, start),
+        Some(Container::MpegTs(shape)) => mpegts::fault(w, shape),
+        // Nothing in these says where they should end.
+        Some(Container::Ari | Container::Tiff) => Ok(None),
+        None => Ok(head.iter().all(|b| *b == 0).then(|| "it begins with zeros: it was never written".into())),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::window::{Fault, Stop, Window, be32, be64, past_end};
 
 /// Boxes that a walk visits in all; a real file has a few hundred outside its fragments.
-const BOXES: usize = 8192;
+pub(crate) const BOXES: usize = 8192;
 /// Chunk offsets looked at: the last ones, because writers append.
 const LAST_CHUNKS: u64 = 4096;
 
@@ -18,11 +18,43 @@ pub fn is_here(head: &[u8]) -> bool {
     head.get(4..8).is_some_and(|kind| TOP.iter().any(|t| t[..] == *kind))
 }
 
-struct Header {
-    kind: [u8; 4],
-    body: u64,
+pub(crate) struct Header {
+    pub kind: [u8; 4],
+    pub body: u64,
     /// `None`: runs to the end of whatever holds it.
-    end: Option<u64>,
+    pub end: Option<u64>,
+}
+
+/// One box with a known end, whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub kind: [u8; 4],
+    pub body: u64,
+    pub end: u64,
+}
+
+impl Part {
+    /// What it holds, up to `most` bytes.
+    pub fn read(&self, w: &mut Window, most: usize) -> Result<Vec<u8>, Stop> {
+        w.read(self.body, usize::try_from(self.end - self.body).unwrap_or(most).min(most))
+    }
+}
+
+/// The boxes that lie side by side from `from`, as far as they are whole. `left` is what all lists of one file may
+/// still hold.
+pub(crate) fn inside(w: &mut Window, from: u64, to: u64, left: &mut usize) -> Result<Vec<Part>, Stop> {
+    let (mut at, mut out) = (from, Vec::new());
+    while at < to && *left > 0 {
+        *left -= 1;
+        let Some(b) = header(w, at)? else { break };
+        let end = b.end.unwrap_or(to);
+        if end > to || b.body > end {
+            break;
+        }
+        out.push(Part { kind: b.kind, body: b.body, end });
+        at = end;
+    }
+    Ok(out)
 }
 
 fn header(w: &mut Window, at: u64) -> Result<Option<Header>, Stop> {

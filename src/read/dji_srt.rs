@@ -137,7 +137,7 @@ fn end(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::tests::{all, sample};
+    use crate::read::told::{all, sample};
     use proptest::prelude::*;
 
     fn of(name: &str) -> Option<Vec<String>> {

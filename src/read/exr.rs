@@ -1,6 +1,9 @@
 //! OpenEXR: attributes, then a table with the offset of every chunk, then the chunks (openexr.com, "File Layout").
 
-use super::window::{Fault, Window, le32, le64, past_end};
+use super::form::{self, Facts};
+use super::window::{Fault, Stop, Window, le32, le64, past_end};
+use crate::fact::Field;
+use crate::timecode::FrameRate;
 use std::collections::BTreeMap;
 
 const MAGIC: [u8; 4] = [0x76, 0x2f, 0x31, 0x01];
@@ -66,28 +69,108 @@ pub fn fault(w: &mut Window) -> Fault {
     Ok((end > size).then(|| past_end("its last chunk", end, size)))
 }
 
+/// What the standard attributes of the first part say ("Standard Attributes", openexr.com). A header that is cut short
+/// says what it holds.
+pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
+    let mut to = Facts::by("exr");
+    let head = w.read(0, HEAD)?;
+    let mut header = BTreeMap::new();
+    let mut at = 8;
+    while header.len() < 1000
+        && let Some(Some((name, value, next))) = attribute(&head, at)
+    {
+        header.insert(name, value);
+        at = next;
+    }
+    let value = |name: &str| header.get(name.as_bytes()).copied();
+    let text = |name: &str| value(name).map(form::text);
+    let float = |name: &str| value(name).filter(|v| v.len() == 4).and_then(|v| form::le_f32(v, 0));
+    for (field, name) in [
+        (Field::Make, "cameraMake"),
+        (Field::Model, "cameraModel"),
+        (Field::Serial, "cameraSerialNumber"),
+        (Field::Firmware, "cameraFirmwareVersion"),
+        (Field::Camera, "cameraLabel"),
+        (Field::LensSerial, "lensSerialNumber"),
+        (Field::Reel, "reelName"),
+        (Field::Note, "comments"),
+    ] {
+        to.say(field, text(name));
+    }
+    let (maker, lens) = (text("lensMake").unwrap_or_default(), text("lensModel").unwrap_or_default());
+    to.say(Field::Lens, if lens.starts_with(&maker) { lens } else { format!("{maker} {lens}") });
+    to.say(Field::Iso, float("isoSpeed").filter(|v| *v < 1e7).and_then(|v| form::positive(v, 0)));
+    to.say(Field::ShutterSpeed, float("expTime").and_then(seconds));
+    let stop = float("tStop").and_then(|v| form::aperture('T', v));
+    to.say(Field::Aperture, stop.or(float("aperture").and_then(|v| form::aperture('F', v))));
+    to.say(Field::FocusDistance, float("focus").and_then(|v| form::positive(v, 3)));
+    to.say(Field::FocalLength, float("nominalFocalLength").and_then(|v| form::positive(v, 2)));
+    to.say(Field::WhiteBalance, float("cameraCCTSetting").filter(|v| *v < 1e5).and_then(|v| form::positive(v, 0)));
+    let place = float("latitude").zip(float("longitude"));
+    to.say(Field::Gps, place.and_then(|(lat, lon)| form::place(lat, lon, float("altitude"))));
+    // Its offset to UTC is a number of seconds that is added to it.
+    let zone = float("utcOffset").filter(|s| s.abs() <= 14.0 * 3600.0 && s % 60.0 == 0.0).map(|s| {
+        let minutes = -(s / 60.0) as i32;
+        format!("{}{:02}:{:02}", if minutes < 0 { '-' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60)
+    });
+    let captured = text("capDate").and_then(|t| form::date_time(&t));
+    to.say(Field::RecordedAt, captured.map(|t| t + zone.as_deref().unwrap_or_default()));
+    let rate = value("framesPerSecond").and_then(|v| FrameRate::new(le32(v, 0)?, le32(v, 4)?));
+    to.say(Field::Fps, rate.map(form::rate));
+    let code = value("timeCode").and_then(|v| le32(v, 0)).map(u32::to_be_bytes);
+    to.say(Field::StartTc, code.and_then(|hmsf| form::timecode_bcd(hmsf, rate)));
+    if let Some(window) = value("dataWindow") {
+        // The display window is the frame; the data window is what of it has pixels.
+        let window = value("displayWindow").unwrap_or(window);
+        let side = |low: usize| {
+            let (from, to) = (le32(window, low)? as i32, le32(window, low + 8)? as i32);
+            u32::try_from(i64::from(to) - i64::from(from) + 1).ok()
+        };
+        to.count(Field::Width, side(0));
+        to.count(Field::Height, side(4));
+    }
+    Ok(to)
+}
+
+/// `1/50` for what is near enough to one part of a second.
+fn seconds(time: f64) -> Option<String> {
+    let per = (1.0 / time).round();
+    if (1.0..1e6).contains(&per) && (per * time - 1.0).abs() < 1e-3 {
+        return form::shutter(1, per as u64);
+    }
+    (time > 0.0 && time < 3600.0).then(|| form::shutter((time * 1000.0).round() as u64, 1000)).flatten()
+}
+
 /// Name to value.
 type Attributes<'a> = BTreeMap<&'a [u8], &'a [u8]>;
 
 /// One header: its attributes, and where the next byte after its closing zero lies.
 fn attributes(head: &[u8], mut at: usize) -> Option<(Attributes<'_>, usize)> {
+    let mut out = BTreeMap::new();
+    while let Some((name, value, next)) = attribute(head, at)? {
+        out.insert(name, value);
+        at = next;
+    }
+    Some((out, at + 1))
+}
+
+/// Name, value, and where the next one lies; `Some(None)` at the zero that closes a header.
+type Attribute<'a> = Option<(&'a [u8], &'a [u8], usize)>;
+
+fn attribute(head: &[u8], at: usize) -> Option<Attribute<'_>> {
     let text = |at: usize| {
         let rest = head.get(at..)?;
         let len = rest.iter().take(256).position(|b| *b == 0)?;
         Some((&rest[..len], at + len + 1))
     };
-    let mut out = BTreeMap::new();
-    loop {
-        let (name, next) = text(at)?;
-        if name.is_empty() {
-            return Some((out, next));
-        }
-        let (_, next) = text(next)?;
-        let len = le32(head, next)? as usize;
-        let value = head.get(next + 4..(next + 4).checked_add(len)?)?;
-        out.insert(name, value);
-        at = next + 4 + len;
+    let (name, next) = text(at)?;
+    if name.is_empty() {
+        return Some(None);
     }
+    let (_, next) = text(next)?;
+    let len = le32(head, next)? as usize;
+    let value = head.get(next + 4..(next + 4).checked_add(len)?)?;
+    Some(Some((name, value, next + 4 + len)))
 }
 
 /// Chunks of one part; `None` when it cannot be told.
@@ -123,6 +206,7 @@ fn chunk_count(header: &Attributes, flags: u32) -> Option<u64> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::tests::{said, samples, survives};
     use super::*;
     use std::io::Cursor;
 
@@ -193,5 +277,56 @@ pub(crate) mod tests {
         let table = bytes.len() - 4 * 28 - 32;
         bytes[table + 8..table + 16].fill(0);
         assert!(fault_of(&bytes).unwrap().contains("never written"));
+    }
+
+    #[test]
+    fn camera_attributes_are_read() {
+        let rate = [24_000u32.to_le_bytes(), 1001u32.to_le_bytes()].concat();
+        let float = |v: f32| v.to_le_bytes().to_vec();
+        let display: Vec<u8> = [0u32, 0, 2047, 1555].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes = file_of(
+            0,
+            attributes_of(&[
+                ("compression", &[0]),
+                ("dataWindow", &window()),
+                ("displayWindow", &display),
+                ("timeCode", &[&0x1011_1213u32.to_le_bytes()[..], &[0; 4]].concat()),
+                ("framesPerSecond", &rate),
+                ("capDate", b"2020:02:03 04:05:06"),
+                ("utcOffset", &float(-3600.0)),
+                ("isoSpeed", &float(800.0)),
+                ("expTime", &float(1.0 / 48.0)),
+                ("aperture", &float(2.8)),
+                ("cameraMake", b"ARRI"),
+                ("cameraModel", b"ALEXA 35"),
+                ("lensModel", b"SP32"),
+            ]),
+            8,
+        );
+        assert_eq!(fault_of(&bytes), None);
+        assert_eq!(
+            said("a.exr", &bytes),
+            [
+                "exr make=ARRI",
+                "exr model=ALEXA 35",
+                "exr lens=SP32",
+                "exr iso=800",
+                "exr shutter_speed=1/48",
+                "exr aperture=F2.8",
+                "exr recorded_at=2020-02-03T04:05:06+01:00",
+                "exr fps=24000/1001",
+                "exr start_tc=10:11:12:13@24000/1001",
+                "exr width=2048",
+                "exr height=1556",
+            ]
+        );
+        survives("a.exr", &bytes);
+    }
+
+    #[test]
+    fn a_real_frame_is_read() {
+        let Some(root) = samples() else { return };
+        let said = said("a.exr", &std::fs::read(root.join("sequences/exr_beachball/singlepart.0001.exr")).unwrap());
+        assert!(said.contains(&"exr width=2048".into()) && said.contains(&"exr height=1556".into()), "{said:#?}");
     }
 }

@@ -1,6 +1,8 @@
 //! MXF partitions (SMPTE ST 377-1): the header names the footer, or the random index pack at the end does.
 
-use super::window::{Fault, Stop, Window, be32, be64, past_end};
+use super::form::Facts;
+use super::window::{Fault, Stop, Window, be16, be32, be64, past_end};
+use crate::fact::Field;
 
 const PARTITION: [u8; 13] = [0x06, 0x0e, 0x2b, 0x34, 0x02, 0x05, 0x01, 0x01, 0x0d, 0x01, 0x02, 0x01, 0x01];
 const RANDOM_INDEX: [u8; 15] =
@@ -131,8 +133,86 @@ fn last_footer(w: &mut Window) -> Result<Option<u64>, Stop> {
     Ok(None)
 }
 
+/// A set of local tags of two bytes with lengths of two bytes, of any registry and version.
+const LOCAL_SET: [u8; 6] = [0x06, 0x0e, 0x2b, 0x34, 0x02, 0x53];
+/// In one of ALEXA 35's sets of metadata: the document, and the address of its schema in UTF-16BE.
+const JSON: u16 = 0x807b;
+const SCHEMA: u16 = 0x807c;
+const SET_BYTES: usize = 256 << 10;
+
+/// What ALEXA 35 and later say in JSON documents of the header; all else libav reads. `start` is what `find` said.
+pub(crate) fn facts(w: &mut Window, start: usize) -> Result<Facts, Stop> {
+    let mut to = Facts::by("arri-json");
+    let Some(head) = partition(w, start as u64)? else { return Ok(to) };
+    let end = head.body.saturating_add(head.counted).min(w.size());
+    let mut at = head.body;
+    for _ in 0..SETS {
+        let bytes = w.read(at, 25)?;
+        if at >= end || !bytes.starts_with(&PARTITION[..4]) {
+            break;
+        }
+        let Some((from, len)) = length(&bytes) else { break };
+        let body = at.saturating_add(from as u64);
+        if bytes.starts_with(&LOCAL_SET) {
+            let most = usize::try_from(len).unwrap_or(SET_BYTES).min(SET_BYTES);
+            document(&w.read(body, most)?, &mut to);
+        }
+        at = body.saturating_add(len);
+    }
+    Ok(to)
+}
+
+/// One set, when it holds a document.
+fn document(set: &[u8], to: &mut Facts) {
+    let (mut at, mut json, mut schema) = (0, None, String::new());
+    while let (Some(tag), Some(len)) = (be16(set, at), be16(set, at + 2)) {
+        let Some(value) = set.get(at + 4..at + 4 + usize::from(len)) else { break };
+        match tag {
+            JSON if value.trim_ascii_start().starts_with(b"{") => json = serde_json::from_slice(value).ok(),
+            SCHEMA => schema = encoding_rs::UTF_16BE.decode_without_bom_handling(value).0.into_owned(),
+            _ => {}
+        }
+        at += 4 + usize::from(len);
+    }
+    let Some(serde_json::Value::Object(json)) = json else { return };
+    if !schema.contains("arri.com") {
+        return;
+    }
+    let text = |key: &str| match json.get(key) {
+        Some(serde_json::Value::String(text)) => Some(text.clone()),
+        Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    // `.../json/camera/slate_info/v1-1-0`
+    let parts: Vec<&str> = schema.trim_end_matches(['\0', '/']).split('/').collect();
+    match parts.iter().rev().nth(1).copied() {
+        Some("camera_device") => {
+            to.say(Field::Make, "ARRI");
+            to.say(Field::Model, text("cameraModel"));
+            to.say(Field::Serial, text("cameraSerialNumber"));
+            to.say(Field::Firmware, text("cameraSoftwarePackageName"));
+        }
+        Some("lens_device") => {
+            to.say(Field::Lens, text("lensModel"));
+            to.say(Field::LensSerial, text("lensSerialNumber"));
+        }
+        Some("slate_info") => {
+            to.say(Field::Scene, text("sceneName").or(text("scene")));
+            to.say(Field::Take, text("takeName").or(text("take")));
+            to.say(Field::Reel, text("reelName"));
+            to.say(Field::ClipName, text("clipName"));
+            // An index of one letter is filled up: `A_`.
+            to.say(Field::Camera, text("cameraIndex").map(|t| t.trim_end_matches('_').to_owned()));
+            let circled = json.get("circleTake").and_then(serde_json::Value::as_bool);
+            to.say(Field::Circled, circled.map(|c| if c { "1" } else { "0" }));
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::tests::{said, samples, survives};
     use super::*;
     use std::io::Cursor;
 
@@ -201,5 +281,71 @@ pub(crate) mod tests {
         }
         let whole = mxf(0, true, true);
         assert!(fault_of(&whole[..whole.len() - 1]).unwrap().contains("footer"));
+    }
+
+    fn arri(documents: &[(&str, &str)]) -> Vec<u8> {
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+        let tag =
+            |tag: u16, value: &[u8]| [&tag.to_be_bytes()[..], &(value.len() as u16).to_be_bytes(), value].concat();
+        let klv = |key: &[u8], value: &[u8]| [key, &[0x83], &(value.len() as u32).to_be_bytes()[1..], value].concat();
+        let mut sets = klv(&[&PARTITION[..4], &[1, 1, 1, 2, 3, 1, 2, 0x10, 1, 0, 0, 0]].concat(), &[0; 20]);
+        for (schema, json) in documents {
+            let schema = format!("https://www.arri.com/schema/json/camera/{schema}/v1-1-0");
+            let set = [
+                tag(0x3c0a, &[7; 16]),
+                tag(0x807a, &wide("application/json")),
+                tag(JSON, json.as_bytes()),
+                tag(SCHEMA, &wide(&schema)),
+            ]
+            .concat();
+            sets.extend(klv(&[&LOCAL_SET[..], &[1, 1, 0x0d, 1, 4, 1, 1, 1, 0, 0]].concat(), &set));
+        }
+        let mut out = pack(2, 4, 0, 0);
+        let at = out.len() - 88 + 32;
+        out[at..at + 8].copy_from_slice(&(sets.len() as u64).to_be_bytes());
+        out.extend(sets);
+        out
+    }
+
+    #[test]
+    fn the_documents_of_an_alexa_35_are_read() {
+        let bytes = arri(&[
+            (
+                "slate_info",
+                r#"{"sceneName":"42","takeName":"3","reelName":"A_0076","clipName":"A_0076C001","cameraIndex":"A_","circleTake":true}"#,
+            ),
+            (
+                "camera_device",
+                r#"{"cameraModel":"ARRI ALEXA 35","cameraSerialNumber":70253,"cameraSoftwarePackageName":"5.01.00"}"#,
+            ),
+            ("lens_device", r#"{"lensModel":"SZ65-300 T2.8","lensSerialNumber":"132674"}"#),
+            ("recording_medium", "{broken"),
+        ]);
+        assert_eq!(
+            said("a.mxf", &bytes),
+            [
+                "arri-json scene=42",
+                "arri-json take=3",
+                "arri-json reel=A_0076",
+                "arri-json clip_name=A_0076C001",
+                "arri-json camera=A",
+                "arri-json circled=1",
+                "arri-json make=ARRI",
+                "arri-json model=ARRI ALEXA 35",
+                "arri-json serial=70253",
+                "arri-json firmware=5.01.00",
+                "arri-json lens=SZ65-300 T2.8",
+                "arri-json lens_serial=132674",
+            ]
+        );
+        survives("a.mxf", &bytes);
+    }
+
+    #[test]
+    fn other_files_say_nothing_here() {
+        let Some(root) = samples() else { return };
+        for name in ["mxf/d10_qt_klv_sample.mxf", "mxf/regmxf_audio.mxf"] {
+            assert_eq!(said(name, &std::fs::read(root.join(name)).unwrap()), [] as [&str; 0]);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! RIFF, RF64/BW64 (EBU Tech 3306, ITU-R BS.2088), AVI with its further segments, and AIFF, which is RIFF turned around.
 
-use super::window::{Fault, Stop, Window, be32, le32, le64, past_end};
+use super::window::{Fault, Stop, Window, array_at, be32, le32, le64, past_end};
 
 const CHUNKS: usize = 4096;
 const UNKNOWN: u32 = u32::MAX;
@@ -104,6 +104,56 @@ fn has_movi(w: &mut Window, mut at: u64, end: u64) -> Result<bool, Stop> {
         at += 8 + u64::from(len).next_multiple_of(2);
     }
     Ok(false)
+}
+
+/// One chunk of a WAVE, as long as it says and the file goes.
+pub(crate) struct Chunk {
+    pub id: [u8; 4],
+    pub body: u64,
+    pub len: u64,
+}
+
+/// The chunks of a WAVE up to where they stop making sense. A recording that was not closed has its sound to the end.
+pub(crate) fn list(w: &mut Window) -> Result<Vec<Chunk>, Stop> {
+    const LISTED: usize = 512;
+    let (size, head) = (w.size(), w.read(0, 12)?);
+    let mut out = Vec::new();
+    if head.get(8..12) != Some(b"WAVE") {
+        return Ok(out);
+    }
+    let (mut at, mut sound) = (12u64, None);
+    while out.len() < LISTED && at < size {
+        let bytes = w.read(at, 24)?;
+        let (Some(id), Some(len)) = (array_at::<4>(&bytes, 0), le32(&bytes, 4)) else { break };
+        if !is_id(&id) {
+            break;
+        }
+        let (mut len, body) = (u64::from(len), at + 8);
+        if &id == b"ds64" {
+            sound = le64(&bytes, 16);
+        }
+        let unset = len == 0 || len == u64::from(UNKNOWN);
+        if &id == b"data" && unset {
+            match sound.filter(|n| len != 0 && *n > 0) {
+                Some(sound) => len = sound,
+                None => len = size.saturating_sub(body),
+            }
+        }
+        let end = body.saturating_add(len);
+        out.push(Chunk { id, body, len: len.min(size.saturating_sub(body)) });
+        at = end;
+        // The pad byte of an odd chunk is left out by some recorders.
+        if !len.is_multiple_of(2) {
+            // One that is there is 0.
+            let bare = w.array::<4>(end)?.is_some_and(|id| is_id(&id));
+            at = if bare { end } else { end.saturating_add(1) };
+        }
+    }
+    Ok(out)
+}
+
+fn is_id(id: &[u8; 4]) -> bool {
+    id.iter().all(|b| (0x20..0x7f).contains(b))
 }
 
 #[cfg(test)]

@@ -1,0 +1,7 @@
+//! WAV, RF64 and their bext, iXML and cue chunks: nothing panics, and every value has the form of its field.
+#![no_main]
+#[path = "../forms.rs"]
+mod forms;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| forms::check("a.wav", bytes));

@@ -56,7 +56,10 @@ pub(crate) fn is_junk(relpath: &RelPath) -> bool {
         "lost+found",
     ];
     let folder = |s: &[u8]| {
-        FOLDERS.iter().any(|f| s.eq_ignore_ascii_case(f.as_bytes())) || s.to_ascii_lowercase().starts_with(b".trash-")
+        // Asked for every file some times over: most names end here.
+        matches!(s.first(), Some(b'.' | b'$' | b'_' | b's' | b'S' | b'l' | b'L'))
+            && (FOLDERS.iter().any(|f| s.eq_ignore_ascii_case(f.as_bytes()))
+                || s.to_ascii_lowercase().starts_with(b".trash-"))
     };
     relpath.name().starts_with(b"._")
         || [&b".ds_store"[..], b"thumbs.db", b"desktop.ini"].iter().any(|n| relpath.name().eq_ignore_ascii_case(n))

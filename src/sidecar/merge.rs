@@ -96,6 +96,18 @@ fn complete(m: &mut ClipMetadata) {
         let candidates = m.said.iter().filter(|s| s.fact.field == Field::StartTc);
         (m.start_tc, m.tc_source) = candidates.filter_map(read).next().unzip();
     }
+    if let Some(tc) = m.start_tc.as_mut() {
+        // 50 and 60 frames a second are counted in pairs by many cameras, and only their own document says so.
+        let pairs = FrameRate::new(tc.rate.num(), tc.rate.den().saturating_mul(2));
+        let written = tc.to_string();
+        let same = |s: &&Said| {
+            let (text, rate) = s.fact.value.split_once('@').unwrap_or_default();
+            s.fact.field == Field::StartTc && text == written && FrameRate::parse(rate) == pairs
+        };
+        if let Some(counted) = m.said.iter().find(same).and_then(|s| timecode(&s.fact.value, None)) {
+            *tc = counted;
+        }
+    }
     m.time_reference = m.time_reference.or_else(|| chosen(m, Field::TimeReference)?.parse().ok());
     if m.duration_frames.is_none() && m.video.is_some() {
         m.duration_frames = chosen(m, Field::Duration).and_then(|n| n.parse().ok()).filter(|n| *n > 0);
@@ -207,6 +219,23 @@ mod tests {
             ],
         );
         assert_eq!((m.start_tc.unwrap().to_string(), m.tc_source.as_deref()), ("10:00:00;02".into(), Some("ale")));
+    }
+
+    #[test]
+    fn a_timecode_that_counts_pairs_of_frames_is_told_by_the_cameras_own_document() {
+        let rate = FrameRate::new(50, 1);
+        let video = Some(VideoMetadata { rate, ..VideoMetadata::default() });
+        let libav = ClipMetadata {
+            start_tc: Timecode::parse("10:00:00:12", rate.unwrap()),
+            duration_frames: Some(100),
+            video,
+            ..ClipMetadata::default()
+        };
+        let m = merge(libav.clone(), vec![said(Field::StartTc, "10:00:00:12@25/1", Origin::Sidecar, "sony-nrt")]);
+        assert_eq!(m.start_tc.unwrap().rate, FrameRate::new(25, 1).unwrap());
+        assert_eq!(m.end_tc().unwrap().to_string(), "10:00:02:12");
+        let m = merge(libav, vec![said(Field::StartTc, "10:00:01:12@25/1", Origin::Sidecar, "sony-nrt")]);
+        assert_eq!(m.start_tc.unwrap().rate, rate.unwrap(), "another timecode says nothing of this one");
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn document(bytes: &[u8]) -> Option<(Vec<Fact>, &'static str)> {
     let sony = || Some((sony_nrt::facts(bytes)?, "sony-nrt"));
     let lumix = || Some((clip_main::facts(bytes)?, "clip-main"));
     let p2 = || Some((p2::facts(bytes), "p2")).filter(|(facts, _)| !facts.is_empty());
-    sony().or_else(p2).or_else(lumix)
+    sony().or_else(lumix).or_else(p2)
 }
 
 fn said(fact: Fact, origin: Origin, by: &str) -> Said {

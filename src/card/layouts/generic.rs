@@ -36,11 +36,13 @@ pub(super) fn recognise(listing: &Listing, taken: &mut [bool], found: &mut Vec<F
     clips.extend(videos.into_iter().map(|(index, p)| single(index, p)));
     let last = found.len();
     found.push(Found { layout: GENERIC, clips, gaps: Vec::new() });
-    let beside = Beside::of(listing, found);
-    for (index, p) in named {
-        match beside.original(p) {
-            Some(at) => add(found, at, index, Role::Proxy),
-            None => found[last].clips.push(single(index, p)),
+    if !named.is_empty() {
+        let beside = Beside::of(listing, found);
+        for (index, p) in named {
+            match beside.original(p) {
+                Some(at) => add(found, at, index, Role::Proxy),
+                None => found[last].clips.push(single(index, p)),
+            }
         }
     }
 

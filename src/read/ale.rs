@@ -193,7 +193,7 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::told::{all, said, sample};
+    use crate::read::tests::told::{all, said, sample};
     use proptest::prelude::*;
 
     #[test]

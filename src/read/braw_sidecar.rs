@@ -94,7 +94,7 @@ fn fixed_point(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::told::{all, said, sample};
+    use crate::read::tests::told::{all, said, sample};
 
     #[test]
     fn a_players_listing_is_read() {

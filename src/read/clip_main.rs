@@ -65,7 +65,7 @@ fn start(text: &str, video: Option<&Element>, plays: Option<FrameRate>) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::told::{all, said};
+    use crate::read::tests::told::{all, said};
 
     /// The shape that an S5 writes.
     const S5: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"no\" ?>\

@@ -211,7 +211,7 @@ impl Iterator for Rows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::told::{all, said, sample};
+    use crate::read::tests::told::{all, said, sample};
     use proptest::prelude::*;
 
     #[test]

@@ -137,7 +137,7 @@ fn end(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::told::{all, sample};
+    use crate::read::tests::told::{all, sample};
     use proptest::prelude::*;
 
     fn of(name: &str) -> Option<Vec<String>> {

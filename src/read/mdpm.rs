@@ -153,7 +153,7 @@ fn place(pack: &impl Fn(u8) -> Option<[u8; 4]>, ratio: impl Fn(u8) -> Option<(u1
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::told::{all, said};
+    use crate::read::tests::told::{all, said};
     use proptest::prelude::*;
 
     fn data(packs: &[[u8; 5]]) -> Vec<u8> {

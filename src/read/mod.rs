@@ -37,8 +37,6 @@ pub mod sony_nrt;
 #[cfg(test)]
 mod tests;
 pub mod tiff;
-#[cfg(test)]
-pub(crate) mod told;
 mod udta;
 pub mod which;
 pub mod window;

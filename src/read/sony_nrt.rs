@@ -239,7 +239,7 @@ fn slate(root: &Element, sheet: &mut Sheet) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::told::{all, said, sample};
+    use crate::read::tests::told::{all, said, sample};
 
     #[test]
     fn a_venice_sidecar_is_read_whole() {

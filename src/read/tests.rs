@@ -135,3 +135,24 @@ proptest! {
         embedded(&name, &bytes);
     }
 }
+
+/// Of parsers that turn a whole text into facts.
+pub(crate) mod told {
+    use crate::fact::{Fact, Field};
+
+    /// The first value of a field.
+    pub(crate) fn said(facts: &[Fact], field: Field) -> Option<&str> {
+        facts.iter().find(|f| f.field == field).map(|f| f.value.as_str())
+    }
+
+    /// Every fact with its field's name, to compare a whole answer.
+    pub(crate) fn all(facts: &[Fact]) -> Vec<(Field, &str)> {
+        facts.iter().map(|f| (f.field, f.value.as_str())).collect()
+    }
+
+    /// One of the sample media, which are no part of the project, or nothing with a loud word.
+    pub(crate) fn sample(path: &str) -> Option<Vec<u8>> {
+        let root = super::samples()?;
+        Some(std::fs::read(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}")))
+    }
+}

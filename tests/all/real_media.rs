@@ -209,5 +209,5 @@ fn what_is_catalogued_of_real_media_is_what_the_manifest_says() {
         says("audio", row["audio"].clone(), ours);
     }
     assert!(wrong.is_empty(), "{} of {compared} differ:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(compared > 200, "only {compared} values were compared");
+    assert!(compared >= 200, "only {compared} values were compared");
 }

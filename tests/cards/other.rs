@@ -172,7 +172,7 @@ pub const TREES: &[Tree] = &[
             ("PRIVATE/JVC/BPAV/CLPR/709_0001_03/709_0001_03.MP4", 900),
         ],
         clips: &["xdcam-ex 709_0001 2 essence 1 sidecar"],
-        warnings: &["missing-part:PRIVATE/JVC/BPAV/CLPR/709_0001_02/709_0001_02.MP4"],
+        warnings: &["missing-part:PRIVATE/JVC/BPAV/CLPR/709_0001_02"],
     },
     Tree {
         what: "kinefinity",

@@ -77,6 +77,7 @@ pub enum Shown {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Offload(Offload),
+    Register(Register),
     /// Watches for cards and dumps and takes each through offload by itself; ends by SIGTERM
     #[command(after_help = "\
 What it watches and where it copies to is in the settings: [[watch]], [[destination]]. Its log goes to stderr.
@@ -150,6 +151,37 @@ pub struct Offload {
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Takes in footage that lies in its place already: hash, compare, seal, catalogue; then metadata and proxies
+///
+/// The folder is read once, past the cache. What an ASC MHL history or a legacy .mhl in it lists is compared in that same
+/// read; when anything differs or is missing, it is told, and nothing is sealed. Else the next generation of its history
+/// is written, or the first one, and patrol proves the folder again from then on. Where nobody may write, it is catalogued
+/// without. The same command again continues where a stopped one was; later it reads all once more and adds what is new.
+/// Registered footage is never safe to format a card by: no card was read.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 all is as it should be (\"safe\" is false all the same), 11 bytes differ from what was recorded, 12 unreadable,
+10 recorded files missing (the card object is printed with these), 30 a damaged history or list (nothing is read),
+20 on hold for another reason, 1 failed or stopped, 2 usage: a card, or a folder that mixes with one known already.
+
+Examples:
+  goodgate register /mnt/drive/A001
+  goodgate register /mnt/drive/day1 --roll DAY1 --hash xxh64,md5 --json")]
+pub struct Register {
+    /// The roll's folder
+    pub path: PathBuf,
+    /// Name of the roll; else the folder's
+    #[arg(long, value_name = "NAME")]
+    pub roll: Option<String>,
+    /// More hash formats for the manifest, by comma. XXH64 is always there; MD5, SHA-1 and C4 are serial and slow,
+    /// below 1 GB/s
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = PossibleValuesParser::new(FORMATS))]
+    pub hash: Vec<String>,
+    /// No proxies; metadata is still read
+    #[arg(long)]
+    pub no_media: bool,
 }
 
 const FORMATS: [&str; 6] = ["xxh64", "xxh3", "xxh128", "md5", "sha1", "c4"];

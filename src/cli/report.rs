@@ -135,6 +135,10 @@ fn of_ingest(e: &IngestError) -> (Option<String>, Exit) {
         IngestError::CannotRecord(_) => {
             ("make room on the catalog's disk, then run the same command again", Exit::Failed)
         }
+        IngestError::Folder { .. } => ("check that the folder is there and may be read", Exit::Failed),
+        IngestError::NoPlace { .. } => ("name the folder of one roll, apart from all that is known", Exit::Usage),
+        IngestError::Legacy { .. } => ("move it out of the folder to register without it", Exit::History),
+        IngestError::History(e) => return of_mhl(e),
         IngestError::Internal(_) => ("run the same command again; if it fails again, report this line", Exit::Failed),
     };
     (Some(hint.into()), exit)

@@ -260,8 +260,8 @@ pub struct Accept {
 
 /// Reads copies again, now, past the cache, and compares them with what the catalog has of the card
 ///
-/// Without a catalog row for a PATH it compares with the ASC MHL history found there. Damage is named in blocks of
-/// 1 MiB. A volume that is not mounted is absent, never missing.
+/// Without a catalog row for a PATH it compares with the ASC MHL history found there, else with the legacy .mhl files in
+/// that folder, or the one that PATH names. Damage is named in blocks of 1 MiB, where the catalog knows these. A volume that is not mounted is absent, never missing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 good (extra files alone are listed), 11 altered, 12 unreadable, 10 missing, 30 no or damaged history

@@ -223,6 +223,27 @@ fn a_legacy_list_is_compared_with_in_the_same_read() {
 }
 
 #[test]
+fn a_folder_with_a_list_alone_is_verified_by_it() {
+    let place = drive();
+    legacy_md5(&place, "drive/R1/R1.mhl", &["CLIPS/C001.MOV", "NOTES.TXT"]);
+    for word in ["drive/R1", "drive/R1/R1.mhl"] {
+        let v = place.run(&["verify", word, "--json"]).expect(0).json();
+        assert_eq!((&v["files"], &v["good"], &v["complete"]), (&2.into(), &2.into(), &true.into()));
+        assert_eq!(found(&v), [is("extra", "CLIPS/C002.MOV")]);
+    }
+    assert_eq!(ask(&place, "SELECT count(*) FROM card"), [["0"]]);
+    flip(&place.path(CLIP), 5);
+    std::fs::remove_file(place.path("drive/R1/NOTES.TXT")).unwrap();
+    let v = place.run(&["verify", "drive/R1", "--json"]).expect(11).json();
+    let lost = [is("altered", "CLIPS/C001.MOV"), is("missing", "NOTES.TXT"), is("extra", "CLIPS/C002.MOV")];
+    assert_eq!((found(&v), &v["files"], &v["good"]), (lost.to_vec(), &2.into(), &0.into()));
+    assert!(v["findings"][0]["note"].as_str().unwrap().contains("md5"));
+    place.run(&["verify", "drive/R1/CLIPS"]).expect(30);
+    std::fs::write(place.path("drive/R1/R1.mhl"), "<hashlist version=\"1.1\"><hash>").unwrap();
+    place.run(&["verify", "drive/R1"]).expect(30);
+}
+
+#[test]
 fn what_a_list_contradicts_is_found_and_nothing_is_sealed() {
     let place = drive();
     legacy_md5(&place, "drive/R1/R1.mhl", &["CLIPS/C001.MOV", "CLIPS/C002.MOV", "NOTES.TXT"]);

@@ -378,6 +378,13 @@ fn in_place_faults(e: &Evidence) -> Vec<String> {
     let were = format!("never read whole in the {noun}, or were not what was recorded of them");
     let mut out = Vec::new();
     out.extend(files_fault(unread, [&format!("file was {was}"), &format!("files were {were}")]));
+    for (class, by) in
+        [(ReadBack::Cache, "from memory only, not from the disk"), (ReadBack::Server, "through its server only")]
+    {
+        let weak = |f: &&FileEvidence| f.copies.iter().any(|c| c.state == CopyState::Proven && c.read_back == class);
+        let (one, many) = (format!("file was read {by}"), format!("files were read {by}"));
+        out.extend(files_fault(e.files.iter().filter(weak), [&one, &many]));
+    }
     if e.copy_roots.iter().any(|root| !root.sealed) {
         out.push("no manifest is sealed beside it".into());
     }

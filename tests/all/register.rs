@@ -398,6 +398,8 @@ fn a_roll_of_its_own_is_never_one_with_an_offloaded_roll() {
     // Registered footage is offloaded like any folder.
     let v = place.run(&["offload", "drive/C001", "--to", "a", "--to", "b", "--no-media", "--json"]).expect(0).json();
     assert!(v["safe"] == true && v["roll"] == "C001_3", "{v}");
+    place.run(&["register", "drive/C001", "--no-media"]).expect(0);
+    place.run(&["status", "C001_3"]).expect(0);
 }
 
 #[test]

@@ -649,6 +649,8 @@ mod tests {
     #[test]
     fn every_verb_of_the_contract_is_read() {
         for line in [
+            "register /x",
+            "register /x --roll R1 --hash xxh64,md5 --no-media --json",
             "daemon",
             "cards",
             "verify",
@@ -721,7 +723,11 @@ mod tests {
             "config edit",
             "cards --progress loud",
             "cards -q -v",
-            "register /x",
+            "register",
+            "register /x /y",
+            "register /x --hash md6",
+            "register /x --to /y",
+            "repair /x",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

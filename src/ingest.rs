@@ -2,6 +2,7 @@
 //!
 //! `ingest`: see the card -> plan or refuse -> write down the intent -> copy and prove -> list again -> check headers
 //! -> seal -> verdict -> metadata and proxies. Each step is idempotent: the same command again continues.
+//! `register` does the same for footage that lies in its place already, without the copy.
 
 mod brought;
 mod copying;
@@ -9,10 +10,12 @@ mod describe;
 mod parts;
 mod places;
 mod recorder;
+mod register;
 mod sealing;
 mod seeing;
 mod standing;
 
+pub use register::{Register, register};
 pub use sealing::creator;
 pub use seeing::{PlanDestination, PlanReport, dry_run};
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
@@ -25,6 +28,7 @@ use crate::disk::list::ListError;
 use crate::disk::lock::{self, Lock};
 use crate::evidence::Relaxed;
 use crate::job::{Hold, Step};
+use crate::mhl::MhlError;
 use crate::offload::{self, Destination, plan};
 use crate::progress::{CannotRecord, Event, Progress};
 use crate::relpath::RelPath;
@@ -86,6 +90,14 @@ pub enum IngestError {
     Refused(Vec<plan::Refusal>),
     #[error("the roll needs a name: {0}")]
     Roll(String),
+    #[error("cannot open the folder \"{path}\": {source}")]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error("\"{path}\" is not registered: {why}")]
+    NoPlace { path: PathBuf, why: String },
+    #[error("the list \"{path}\" cannot be read: {why}")]
+    Legacy { path: RelPath, why: String },
+    #[error(transparent)]
+    History(#[from] MhlError),
     #[error(
         "{} of the card's files changed or are gone since it was recorded as {roll}, others did not: first \"{}\"",
         .changed.len(), .changed.first().map(|p| p.to_string()).unwrap_or_default()
@@ -148,12 +160,14 @@ pub fn ingest(
 ) -> Result<Standing, IngestError> {
     if let Some(job) = without_card(catalog, request)? {
         let standing = standing(station, catalog, job.card)?;
-        return finish(station, catalog, request, &job, standing, progress);
+        return finish(station, catalog, request.no_media, &job, standing, progress);
     }
     let (planned, _job_lock, device_locks) = loop {
         let seen = go(see(station, catalog, request, false)?)?;
         let job_lock = job_lock(station, &seen.source)?;
-        let Some(locks) = device_locks(station, &seen, progress)? else { return Err(IngestError::Stopped) };
+        let Some(locks) = device_locks(station, lock_names(&seen), progress)? else {
+            return Err(IngestError::Stopped);
+        };
         // Whoever held them before may have taken the roll's folder or the space: only a look under the locks counts.
         let planned = go(see(station, catalog, request, false)?)?;
         if lock_names(&planned) == lock_names(&seen) {
@@ -171,19 +185,19 @@ pub fn ingest(
     let standing = standing?;
     // The card may go and the next one may have the disks; what follows reads one copy at its leisure.
     drop((planned, device_locks));
-    finish(station, catalog, request, &job, standing, progress)
+    finish(station, catalog, request.no_media, &job, standing, progress)
 }
 
 /// Metadata and proxies, then the end of the job.
 fn finish(
     station: &Station,
     catalog: &mut Catalog,
-    request: &Request,
+    no_media: bool,
     job: &Job,
     mut standing: Standing,
     progress: &dyn Progress,
 ) -> Result<Standing, IngestError> {
-    let proxies = !request.no_media && station.config.media.enabled;
+    let proxies = !no_media && station.config.media.enabled;
     let free = catalog.open_job(job.card)?.is_some_and(|j| j.hold.is_none());
     if let Some(mut room) = describe::Room::enter(station, catalog, job.card, proxies, progress)? {
         room.describe(catalog, progress)?;
@@ -247,12 +261,12 @@ fn job_lock(station: &Station, source: &Source) -> Result<Lock, IngestError> {
 /// One lock a device, in one order everywhere, so that two cards to the same disks take turns. `None`: told to stop.
 fn device_locks(
     station: &Station,
-    planned: &Planned,
+    names: BTreeSet<String>,
     progress: &dyn Progress,
 ) -> Result<Option<Vec<Lock>>, IngestError> {
     let at = |source| IngestError::Lock { path: station.locks(), source };
     let mut held = Vec::new();
-    for name in lock_names(planned) {
+    for name in names {
         if let Some(lock) = lock::try_lock(&station.locks(), &name).map_err(at)? {
             held.push(lock);
             continue;

@@ -73,6 +73,8 @@ named! {
         /// A passing fault did not pass.
         GaveUp = "gave-up",
         Cancelled = "cancelled",
+        /// Of footage that is registered where it lies.
+        NotAsListed = "not-as-listed",
     }
 }
 
@@ -95,6 +97,9 @@ impl Hold {
             Self::Panicked => "the program failed inside this job: see the log, report it, then retry",
             Self::GaveUp => "it failed again and again: see the log for the reason, then retry",
             Self::Cancelled => "it was cancelled: retry goes on where it stopped",
+            Self::NotAsListed => {
+                "footage is not what was recorded of it: bring the right files back, then register it again"
+            }
         }
     }
 }

@@ -15,6 +15,7 @@
 //!   --media, read, sidecar--> ClipMetadata, proxy, poster     from a proven copy, never from the card
 //!   --catalog-->           a row and its search text          editors see the clip
 //! ```
+//! `register` enters at the manifest: footage that lies in its place already is read and compared there, not copied.
 //! [`verdict`] is the heart: read it first, then `ingest`, which tells the whole story top to bottom.
 //!
 //! # Floors: who may know whom

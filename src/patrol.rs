@@ -1,11 +1,12 @@
 //! Copies proven again: which (by name, path or age), the reading, and what is written down of it.
 //!
 //! `verify`: what a person names, now. `patrol`: the oldest proof first, within a budget, for cron. Both read every
-//! byte past the page cache, compare with the first read of the card as the catalog has it, else with the history that
-//! lies beside the files, and record each result within a second: a stop or a kill loses no more than that.
+//! byte past the page cache, compare with the first read of the card as the catalog has it, else with the history or the
+//! legacy lists that lie beside the files, and record each result within a second: a stop or a kill loses no more than that.
 
 mod file;
 mod folder;
+mod lists;
 mod pace;
 mod report;
 mod results;
@@ -80,11 +81,13 @@ pub struct PatrolRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum PatrolError {
     #[error(
-        "nothing is known of \"{0}\": no roll has that name, and neither the catalog nor an ASC MHL history speaks of such a path"
+        "nothing is known of \"{0}\": no roll has that name, and neither the catalog nor a history or list (MHL) speaks of such a path"
     )]
     NothingKnown(PathBuf),
     #[error("the history of \"{path}\" cannot be believed: {fault}")]
     History { path: PathBuf, fault: HistoryFault },
+    #[error("the list \"{path}\" cannot be read: {why}")]
+    List { path: PathBuf, why: String },
     #[error("no volume that the catalog knows is called \"{0}\"")]
     UnknownVolume(String),
     #[error("cannot look at \"{path}\": {source}")]
@@ -103,7 +106,7 @@ impl PatrolError {
     /// The exit code of cli.md.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NothingKnown(_) | Self::History { .. } => 30,
+            Self::NothingKnown(_) | Self::History { .. } | Self::List { .. } => 30,
             _ => 1,
         }
     }
@@ -152,6 +155,9 @@ pub fn verify(
     }
     for (base, parts) in &scope.histories {
         by_history(&mut pass, &mut shelf, base, parts)?;
+    }
+    for path in &scope.lists {
+        pass.by_lists(path)?;
     }
     pass.run(catalog, &volumes, Limits::default())?;
     pass.seal(catalog)?;

@@ -81,8 +81,13 @@ pub fn judge(policy: &Policy, e: &Evidence, now: Timestamp) -> Verdict {
     let mut open = card_faults(&rules, e);
     open.extend(finding_faults(e));
     open.extend(e.hold.iter().map(|hold| format!("the job is on hold: {hold}")));
-    open.extend(source_faults(&rules, e));
-    open.extend(copy_faults(&rules, e, &used));
+    if e.card.source_kind == SourceKind::Registered {
+        // No number of copies or reads would make it safe: only what is wrong with the footage itself is told.
+        open.extend(in_place_faults(e));
+    } else {
+        open.extend(source_faults(&rules, e));
+        open.extend(copy_faults(&rules, e, &used));
+    }
     open.extend(warning_faults(e));
     if e.open_job {
         open.push("its job is not finished".into());
@@ -320,7 +325,8 @@ fn card_faults(rules: &Rules, e: &Evidence) -> Vec<String> {
             out.push(format!("the copy in \"{}\" is not as recorded: {}", root.destination, told(what)));
         }
     }
-    if !rules.same_device && rules.card_disk.is_none() && !e.files.is_empty() {
+    let is_card = e.card.source_kind != SourceKind::Registered;
+    if is_card && !rules.same_device && rules.card_disk.is_none() && !e.files.is_empty() {
         out.push(format!("the disk below the {noun} is not known, so no copy is known to be on another one"));
     }
     out
@@ -362,6 +368,27 @@ fn source_faults(rules: &Rules, e: &Evidence) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Of footage that is registered where it lies.
+fn in_place_faults(e: &Evidence) -> Vec<String> {
+    let noun = noun(e);
+    let unread = e.files.iter().filter(|f| f.equal_reads == 0);
+    let was = format!("never read whole in the {noun}, or was not what was recorded of it");
+    let were = format!("never read whole in the {noun}, or were not what was recorded of them");
+    let mut out = Vec::new();
+    out.extend(files_fault(unread, [&format!("file was {was}"), &format!("files were {were}")]));
+    for (class, by) in
+        [(ReadBack::Cache, "from memory only, not from the disk"), (ReadBack::Server, "through its server only")]
+    {
+        let weak = |f: &&FileEvidence| f.copies.iter().any(|c| c.state == CopyState::Proven && c.read_back == class);
+        let (one, many) = (format!("file was read {by}"), format!("files were read {by}"));
+        out.extend(files_fault(e.files.iter().filter(weak), [&one, &many]));
+    }
+    if e.copy_roots.iter().any(|root| !root.sealed) {
+        out.push("no manifest is sealed beside it".into());
+    }
+    out
 }
 
 /// Files that lack copies, gathered by what is wrong with them.

@@ -306,6 +306,11 @@ pub(crate) fn read_back(
     Ok(read_whole(PastCache::open(root, place, lane.fs_type)?, &[], lane.name, progress)?)
 }
 
+/// The blocks in which two reads of one file differ.
+pub fn blocks_apart(good: &FileRecord, found: &FileRecord) -> Vec<(u64, u64)> {
+    damaged_blocks(&good.blocks, good.file.size_bytes, &found.blocks, found.file.size_bytes)
+}
+
 /// `None` when the bytes are the same; otherwise the blocks that differ.
 pub(crate) fn difference(record: &FileRecord, reading: &Reading) -> Option<Vec<(u64, u64)>> {
     if record.digests.blake3 == reading.digests.blake3 && record.file.size_bytes == reading.stat.size_bytes {

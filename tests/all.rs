@@ -43,6 +43,8 @@ mod place;
 mod powercut;
 #[path = "all/real_media.rs"]
 mod real_media;
+#[path = "all/register.rs"]
+mod register;
 #[path = "all/shim.rs"]
 mod shim;
 #[path = "all/station.rs"]

@@ -21,7 +21,7 @@ pub fn warnings(card: &Card, used: Option<UsedSpace>) -> Vec<Warning> {
     let listing = &card.listing;
     let mut out: Vec<Warning> = Vec::new();
     for (p, kind) in &listing.specials {
-        out.push(about("special", p, &format!("is a {} and was not copied", kind.name())));
+        out.push(about("special", p, &format!("is a {} and was left out", kind.name())));
     }
     for file in listing.files.iter().filter(|f| f.size_bytes == 0 && kind::of(&f.relpath).is_essence()) {
         out.push(about("empty", &file.relpath, "is a clip's file of 0 bytes"));

@@ -97,6 +97,30 @@ impl Catalog {
         })
     }
 
+    /// Files that nobody could read yet have the size and time of now; what was read keeps those that it was read with.
+    pub fn relist_unread(&mut self, id: CardId, listing: &Listing) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let key = id.to_string();
+            let unread = "SELECT 1 FROM card_file WHERE card_id = ?1 AND relpath = ?2 AND blake3 IS NULL
+                            AND (size_bytes <> ?3 OR mtime_ns <> ?4)";
+            let mut changed = false;
+            for f in &listing.files {
+                let (path, size) = (f.relpath.as_bytes(), int(f.size_bytes));
+                let mut unread = tx.prepare_cached(unread)?;
+                if unread.query_row(params![key, path, size, f.mtime_ns], |_| Ok(())).optional()?.is_some() {
+                    FILE.change(tx, [&key, &path], "size_bytes = ?3, mtime_ns = ?4", params![size, f.mtime_ns])?;
+                    changed = true;
+                }
+            }
+            if changed {
+                let sum = "SELECT coalesce(sum(size_bytes), 0) FROM card_file WHERE card_id = ?1";
+                let bytes: i64 = tx.query_row(sum, [&key], |r| r.get(0))?;
+                change(tx, id, "byte_count = ?3", params![bytes])?;
+            }
+            Ok(())
+        })
+    }
+
     pub fn card(&self, id: CardId) -> Result<Option<CardRow>, CatalogError> {
         self.read(|c| Ok(rows(c, "WHERE id = ?1", params![id.to_string()])?.pop()))
     }

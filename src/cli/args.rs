@@ -77,6 +77,7 @@ pub enum Shown {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Offload(Offload),
+    Register(Register),
     /// Watches for cards and dumps and takes each through offload by itself; ends by SIGTERM
     #[command(after_help = "\
 What it watches and where it copies to is in the settings: [[watch]], [[destination]]. Its log goes to stderr.
@@ -150,6 +151,37 @@ pub struct Offload {
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Takes in footage that lies in its place already: hash, compare, seal, catalogue; then metadata and proxies
+///
+/// The folder is read once, past the cache. What an ASC MHL history or a legacy .mhl in it lists is compared in that same
+/// read; when anything differs or is missing, it is told, and nothing is sealed. Else the next generation of its history
+/// is written, or the first one, and patrol proves the folder again from then on. Where nobody may write, it is catalogued
+/// without. The same command again continues where a stopped one was; later it reads all once more and adds what is new.
+/// Registered footage is never safe to format a card by: no card was read.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 all is as it should be (\"safe\" is false all the same), 11 bytes differ from what was recorded, 12 unreadable,
+10 recorded files missing (the card object is printed with these), 30 a damaged history or list (nothing is read),
+20 on hold for another reason, 1 failed or stopped, 2 usage: a card, or a folder that mixes with one known already.
+
+Examples:
+  goodgate register /mnt/drive/A001
+  goodgate register /mnt/drive/day1 --roll DAY1 --hash xxh64,md5 --json")]
+pub struct Register {
+    /// The roll's folder
+    pub path: PathBuf,
+    /// Name of the roll; else the folder's
+    #[arg(long, value_name = "NAME")]
+    pub roll: Option<String>,
+    /// More hash formats for the manifest, by comma. XXH64 is always there; MD5, SHA-1 and C4 are serial and slow,
+    /// below 1 GB/s
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = PossibleValuesParser::new(FORMATS))]
+    pub hash: Vec<String>,
+    /// No proxies; metadata is still read
+    #[arg(long)]
+    pub no_media: bool,
 }
 
 const FORMATS: [&str; 6] = ["xxh64", "xxh3", "xxh128", "md5", "sha1", "c4"];
@@ -228,8 +260,8 @@ pub struct Accept {
 
 /// Reads copies again, now, past the cache, and compares them with what the catalog has of the card
 ///
-/// Without a catalog row for a PATH it compares with the ASC MHL history found there. Damage is named in blocks of
-/// 1 MiB. A volume that is not mounted is absent, never missing.
+/// Without a catalog row for a PATH it compares with the ASC MHL history found there, else with the legacy .mhl files in
+/// that folder, or the one that PATH names. Damage is named in blocks of 1 MiB, where the catalog knows these. A volume that is not mounted is absent, never missing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 good (extra files alone are listed), 11 altered, 12 unreadable, 10 missing, 30 no or damaged history
@@ -617,6 +649,8 @@ mod tests {
     #[test]
     fn every_verb_of_the_contract_is_read() {
         for line in [
+            "register /x",
+            "register /x --roll R1 --hash xxh64,md5 --no-media --json",
             "daemon",
             "cards",
             "verify",
@@ -689,7 +723,11 @@ mod tests {
             "config edit",
             "cards --progress loud",
             "cards -q -v",
-            "register /x",
+            "register",
+            "register /x /y",
+            "register /x --hash md6",
+            "register /x --to /y",
+            "repair /x",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

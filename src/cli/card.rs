@@ -16,12 +16,13 @@ pub fn print(door: &Door, standing: &Standing, line: bool) -> anyhow::Result<()>
     }
     let clips = count(r.clips as u64, "clip");
     out.line(format!(
-        "roll {} ({}, {}): {}, {}, {clips}; card {}",
+        "roll {} ({}, {}): {}, {}, {clips}; {} {}",
         r.roll,
-        r.source_kind,
+        if r.registered { "registered" } else { r.source_kind },
         r.layout,
         count(r.files, "file"),
         human(r.bytes),
+        if r.registered { "folder" } else { "card" },
         if r.card_present { "present" } else { "not present" }
     ));
     out.line(format!("policy: {}", r.policy));

@@ -4,7 +4,7 @@ use super::args::{Jobs, JobsAct};
 use super::door::Door;
 use super::report::{Exit, Failure};
 use goodgate::catalog::{Catalog, JobRow};
-use goodgate::ingest::Request;
+use goodgate::ingest::{Register, Request};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -21,7 +21,11 @@ pub fn run(door: &Door, a: Jobs) -> anyhow::Result<Exit> {
             catalog.retry_job(job.id, now)?;
             show(door, &catalog, &job)?;
             let card = serde_json::from_str::<Request>(&job.request).map(|r| r.card.display().to_string());
+            let folder = serde_json::from_str::<Register>(&job.request).map(|r| r.path.display().to_string());
             door.out.line(match card {
+                _ if folder.is_ok() => {
+                    format!("to go on with it: goodgate register \"{}\"", folder.unwrap_or_default())
+                }
                 Ok(card) => format!("the daemon goes on with it; without one, offload \"{card}\" again"),
                 Err(_) => "the daemon goes on with it; without one, offload the card again".into(),
             });

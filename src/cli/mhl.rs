@@ -182,6 +182,8 @@ fn seal(door: &Door, a: MhlSeal) -> anyhow::Result<Exit> {
         started_at: Timestamp::now(),
         legacy: &lists,
         packing: packing.as_ref(),
+        all_digests: false,
+        resume: false,
     };
     let report = mhl::seal_in_place(&request, &progress)?;
     progress.finish();

@@ -20,6 +20,7 @@ mod mhl;
 mod offload;
 mod patrol;
 mod print;
+mod register;
 mod report;
 mod show;
 mod sql;
@@ -75,6 +76,7 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     let mut door = Door::open(cli.global, out.clone())?;
     match cli.verb {
         Verb::Offload(a) => offload::run(&mut door, a),
+        Verb::Register(a) => register::run(&door, a),
         Verb::Daemon => daemon::run(door),
         Verb::Cards => cards::run(&door),
         Verb::Jobs(a) => jobs::run(&door, a),

@@ -135,6 +135,10 @@ fn of_ingest(e: &IngestError) -> (Option<String>, Exit) {
         IngestError::CannotRecord(_) => {
             ("make room on the catalog's disk, then run the same command again", Exit::Failed)
         }
+        IngestError::Folder { .. } => ("check that the folder is there and may be read", Exit::Failed),
+        IngestError::NoPlace { .. } => ("name the folder of one roll, apart from all that is known", Exit::Usage),
+        IngestError::Legacy { .. } => ("move it out of the folder to register without it", Exit::History),
+        IngestError::History(e) => return of_mhl(e),
         IngestError::Internal(_) => ("run the same command again; if it fails again, report this line", Exit::Failed),
     };
     (Some(hint.into()), exit)
@@ -177,8 +181,11 @@ fn of_catalog(e: &CatalogError) -> (Option<String>, Exit) {
 fn of_patrol(e: &PatrolError) -> (Option<String>, Exit) {
     let hint = match e {
         PatrolError::Catalog(e) => return of_catalog(e),
-        PatrolError::NothingKnown(_) => "goodgate cards lists rolls; a path needs a copy of ours or an ascmhl folder",
+        PatrolError::NothingKnown(_) => {
+            "goodgate cards lists rolls; a path needs a copy of ours, an ascmhl folder or a legacy .mhl"
+        }
         PatrolError::History { .. } => "copies that the catalog knows are verified without it: goodgate verify ROLL",
+        PatrolError::List { .. } => "move it out of the folder, or name another list in it",
         PatrolError::UnknownVolume(_) => "name its label or where it is mounted; goodgate status shows the copies",
         PatrolError::Look { .. } => "check that the place is mounted and may be read",
         PatrolError::Lock { .. } => "the folder of the catalog must be writable: see --catalog",

@@ -2,7 +2,7 @@
 //! can earn.
 
 use super::{IngestError, Request, Station};
-use crate::catalog::{Catalog, VolumeSeen};
+use crate::catalog::{Catalog, CopyRootRow, VolumeSeen};
 use crate::clip::{Card, CardId, Listing, SourceKind, VolumeId};
 use crate::disk::facts::{self, Facts};
 use crate::disk::write::{Replace, write_whole};
@@ -39,7 +39,7 @@ pub(super) fn volume(catalog: &mut Catalog, facts: &Facts) -> Result<VolumeId, I
 }
 
 /// The largest index file of a card that is read: a MEDIAPRO.XML of some thousand clips.
-const INDEX_BYTES: u64 = 16 << 20;
+pub(super) const INDEX_BYTES: u64 = 16 << 20;
 
 /// Opens and lists the card. Nothing is written to it.
 pub(super) fn source(station: &Station, catalog: &mut Catalog, path: &Path) -> Result<Source, IngestError> {
@@ -62,7 +62,7 @@ pub(super) fn source(station: &Station, catalog: &mut Catalog, path: &Path) -> R
     Ok(Source { card, brought, root, facts, volume, kind, roll })
 }
 
-fn kind_of(path: &Path, facts: &Facts) -> SourceKind {
+pub(super) fn kind_of(path: &Path, facts: &Facts) -> SourceKind {
     match path == facts.mount.point && facts.removable {
         true => SourceKind::Card,
         false => SourceKind::Folder,
@@ -133,7 +133,7 @@ pub(super) fn known_card(
 }
 
 /// `A001_2` for `A001`.
-fn is_numbered(roll: &str, base: &str) -> bool {
+pub(super) fn is_numbered(roll: &str, base: &str) -> bool {
     roll.strip_prefix(base)
         .and_then(|r| r.strip_prefix('_'))
         .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
@@ -209,10 +209,13 @@ pub(super) fn open(catalog: &mut Catalog, path: &Path, make: Make) -> Result<Pla
     }
     let near = facts::of(nearest).map_err(|e| refuse(e.to_string()))?;
     refuse_bare_mount_point(catalog, &path, &near).map_err(refuse)?;
+    let rest = RelPath::below(nearest, &path).ok_or_else(|| refuse("not a clean path".into()))?;
+    if let Some(row) = registered_around(catalog, &near, &near.place.join_rel(&rest))? {
+        return Err(refuse(format!("it lies inside \"{}\", which is registered footage", row.path)));
+    }
     if !exists && make != Make::Nothing {
-        let rel = RelPath::below(nearest, &path).ok_or_else(|| refuse("not a clean path".into()))?;
         let root = Root::open(nearest).map_err(|e| refuse(e.to_string()))?;
-        root.make_dir(&rel).map_err(|e| refuse(format!("cannot make the folder: {e}")))?;
+        root.make_dir(&rest).map_err(|e| refuse(format!("cannot make the folder: {e}")))?;
     }
     let made = if make == Make::Nothing { nearest } else { &path };
     let base = Root::open(made).map_err(|e| refuse(e.to_string()))?;
@@ -220,6 +223,20 @@ pub(super) fn open(catalog: &mut Catalog, path: &Path, make: Make) -> Result<Pla
     let volume = volume(catalog, &facts)?;
     let path = if made == path { base.path().to_path_buf() } else { path.clone() };
     Ok(Place { name, path, exists, base, facts, volume })
+}
+
+/// The folder of registered footage that holds this place, if one does: a roll offloaded there would mix with it.
+fn registered_around(catalog: &Catalog, facts: &Facts, place: &RelPath) -> Result<Option<CopyRootRow>, IngestError> {
+    let Some(volume) = catalog.volumes()?.into_iter().find(|v| v.key == facts.volume_key) else { return Ok(None) };
+    for row in catalog.all_copy_roots()?.into_iter().filter(|r| r.retired.is_none() && r.volume == volume.id) {
+        let is_registered = || -> Result<bool, IngestError> {
+            Ok(catalog.card(row.card)?.is_some_and(|c| c.source_kind == SourceKind::Registered))
+        };
+        if place.strip_prefix(&row.root).is_some() && is_registered()? {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
 }
 
 /// A path where a drive should be mounted and is not would fill the system disk, and count as a copy.
@@ -267,7 +284,8 @@ pub(super) fn mark(place: &Place) -> io::Result<()> {
     }
 }
 
-/// The roll's folder: `ROLL`, or `ROLL_2`, ... where that name belongs to something else on any destination.
+/// The roll's folder: `ROLL`, or `ROLL_2`, ... where that name belongs to something else on any destination, or to
+/// footage that is registered where it lies.
 pub(super) fn folder(
     catalog: &Catalog,
     card: Option<CardId>,
@@ -277,7 +295,7 @@ pub(super) fn folder(
     for n in 1..1000 {
         let name = if n == 1 { roll.to_owned() } else { format!("{roll}_{n}") };
         let rel = RelPath::new(&name).map_err(|e| IngestError::Roll(e.to_string()))?;
-        let mut free = true;
+        let mut free = card.is_some() || !is_registered(catalog, &name)?;
         for place in places {
             let at = place.facts.place.join_rel(&rel);
             let owner = catalog.copy_root_at(place.volume, &at)?.map(|r| r.card);
@@ -292,6 +310,12 @@ pub(super) fn folder(
         }
     }
     Err(IngestError::Roll(format!("\"{roll}\" and its numbered names are all taken")))
+}
+
+/// Its proxies have that name too.
+fn is_registered(catalog: &Catalog, roll: &str) -> Result<bool, IngestError> {
+    let named = catalog.cards_named(roll)?;
+    Ok(named.iter().any(|c| c.roll == roll && c.source_kind == SourceKind::Registered))
 }
 
 /// Something lies under that name that is not an empty folder.

@@ -8,6 +8,7 @@ use crate::disk::{Root, facts, list};
 use crate::evidence::{Evidence, Presence};
 use crate::finding::Finding;
 use crate::ingest::places::{Known, compare};
+use crate::ingest::register::footage_only;
 use crate::job::Step;
 use crate::mhl::Brought;
 use crate::relpath::RelPath;
@@ -29,7 +30,10 @@ pub struct Standing {
 pub struct CardReport {
     pub card: String,
     pub roll: String,
+    /// `card` or `folder`.
     pub source_kind: &'static str,
+    /// A folder that was registered where it lies: never safe.
+    pub registered: bool,
     pub source: String,
     pub layout: String,
     pub files: u64,
@@ -110,10 +114,12 @@ pub fn standing(station: &Station, catalog: &mut Catalog, card: CardId) -> Resul
             note: roots[i].hold_note.clone(),
         })
     });
+    let registered = row.source_kind == SourceKind::Registered;
     let report = CardReport {
         card: card.to_string(),
         roll: row.roll.clone(),
-        source_kind: row.source_kind.name(),
+        source_kind: if registered { SourceKind::Folder.name() } else { row.source_kind.name() },
+        registered,
         source: row.source_path.clone(),
         layout: row.layout.clone(),
         files: row.files,
@@ -156,8 +162,18 @@ fn see_card(station: &Station, catalog: &mut Catalog, card: CardId, now: Timesta
     if !path.is_dir() {
         return Ok(gone);
     }
-    let recorded = catalog.listing(card)?;
+    let mut recorded = catalog.listing(card)?;
+    let registered = row.source_kind == SourceKind::Registered;
     let (same, what) = match list::list(&path, &station.config.litter) {
+        Ok(mut listing) if registered => {
+            footage_only(&mut listing);
+            // Times are judged by the proof of each file, which may be newer than the listing.
+            recorded.files.iter_mut().chain(&mut listing.files).for_each(|f| f.mtime_ns = 0);
+            let changes = recorded.changes(&listing);
+            let what =
+                changes.iter().take(3).map(|p| format!("\"{p}\" is not as it was registered")).collect::<Vec<_>>();
+            (changes.is_empty(), what)
+        }
         Ok(mut listing) => {
             if let Ok(folder) = Root::open(&path) {
                 Brought::of(&folder, &listing).leave_out(&mut listing);

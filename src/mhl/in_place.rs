@@ -1,5 +1,5 @@
 //! The next generation of a folder where it lies: every file read once, known ones checked, new ones recorded, renamed
-//! ones followed.
+//! ones followed. [`Lying`] and [`Judged`] are its halves, for whoever writes each read down and may go on later.
 
 use super::check::{Renamed, TreeReport, Want, wants};
 use super::history::{HistoryFault, Record, chain_path};
@@ -31,6 +31,11 @@ pub struct InPlace<'a> {
     /// Legacy lists in the folder, which the same read is compared with.
     pub legacy: &'a [(String, Legacy)],
     pub packing: Option<&'a (String, Packing)>,
+    /// Every digest of a file is written that was computed, whatever its history asks for by now: so a second try writes
+    /// the same bytes.
+    pub all_digests: bool,
+    /// It is the second try of a seal that was cut short, with the same `started_at`: what that left is ours.
+    pub resume: bool,
 }
 
 /// The object of `mhl seal`.
@@ -73,41 +78,118 @@ impl SealReport {
 /// Reads the folder and writes the generation. Nothing is written when a history in it does not hold, or when it is
 /// stopped before the end (`Ok(None)`).
 pub fn seal_in_place(request: &InPlace<'_>, progress: &dyn Progress) -> Result<Option<SealReport>, MhlError> {
-    let mut ignore = request.ignore.to_vec();
-    let mut tree = survey(request.root, &ignore, true);
-    if tree.levels.iter().any(|l| l.files.iter().chain(&l.folders).any(|f| f.hidden)) {
-        // What is ours and no footage: the manifest has to say that it leaves it out.
-        ignore.extend([".goodgate/".to_owned(), "*.goodgate-part".to_owned()]);
-        tree = survey(request.root, &ignore, true);
-    }
-    if left_by_a_first_seal(request, &tree)? {
-        tree = survey(request.root, &ignore, true);
-    }
-    if let Some(fault) = std::mem::take(&mut tree.faults).into_iter().next() {
-        return Err(fault.into());
-    }
-    let mut work = Work::new(request, &tree);
-    let mut wanted = Vec::new();
-    for level in &tree.levels {
-        work.plan(level, &tree.unreadable, &mut wanted);
-    }
+    let mut lying = Lying::of(request)?;
     let mut stopped = false;
-    let mut taken: Vec<Option<Taken>> = Vec::new();
-    taken.resize_with(wanted.len(), || None);
-    let asked: Vec<Ask> = wanted.iter().map(|w| w.ask.clone()).collect();
+    let mut taken: BTreeMap<RelPath, Taken> = BTreeMap::new();
+    let asked: Vec<Ask> = lying.wanted.iter().map(|w| w.ask.clone()).collect();
     read_all(request.root, request.reading, &asked, progress, |i, got| match got {
         Got::Stopped => stopped = true,
-        Got::Taken(t) => taken[i] = Some(t),
-        Got::Missing => work.out.missing.push(asked[i].path.clone()),
-        Got::Changing => work.unreadable(&asked[i].path, "it changes while it is read"),
-        Got::Unreadable(why) => work.unreadable(&asked[i].path, &why),
+        Got::Taken(t) => _ = taken.insert(asked[i].path.clone(), t),
+        Got::Missing => lying.work.out.missing.push(asked[i].path.clone()),
+        Got::Changing => lying.work.unreadable(&asked[i].path, "it changes while it is read"),
+        Got::Unreadable(why) => lying.work.unreadable(&asked[i].path, &why),
     });
     if stopped {
         return Ok(None);
     }
-    work.find_renames(&tree, &wanted, &taken);
-    work.judge(&wanted, taken);
-    work.seal(&tree, &ignore).map(Some)
+    lying.judge(taken).seal().map(Some)
+}
+
+/// A folder before its footage is read: what lies there, and what its histories and the lists say of it.
+pub struct Lying<'a> {
+    tree: Survey,
+    ignore: Vec<String>,
+    wanted: Vec<Wanted>,
+    work: Work<'a>,
+}
+
+impl<'a> Lying<'a> {
+    /// Reads names and manifests. An error when a history in the folder does not hold.
+    pub fn of(request: &'a InPlace<'a>) -> Result<Self, MhlError> {
+        let mut ignore = request.ignore.to_vec();
+        let mut tree = survey(request.root, &ignore, true);
+        if tree.levels.iter().any(|l| l.files.iter().chain(&l.folders).any(|f| f.hidden)) {
+            // What is ours and no footage: the manifest has to say that it leaves it out.
+            ignore.extend([".goodgate/".to_owned(), "*.goodgate-part".to_owned()]);
+            tree = survey(request.root, &ignore, true);
+        }
+        if !request.resume && left_by_a_first_seal(request, &tree)? {
+            tree = survey(request.root, &ignore, true);
+        }
+        tree.faults.retain(|fault| !(request.resume && is_our_first(fault, request.started_at)));
+        if let Some(fault) = std::mem::take(&mut tree.faults).into_iter().next() {
+            return Err(fault.into());
+        }
+        let mut work = Work::new(request, &tree);
+        let mut wanted = Vec::new();
+        for level in &tree.levels {
+            work.plan(level, &tree.unreadable, &mut wanted);
+        }
+        wanted.sort_by(|a, b| a.ask.path.cmp(&b.ask.path));
+        Ok(Lying { tree, ignore, wanted, work })
+    }
+
+    fn wanted(&self, path: &RelPath) -> Option<&Wanted> {
+        self.wanted.binary_search_by(|w| w.ask.path.cmp(path)).ok().map(|i| &self.wanted[i])
+    }
+
+    /// What is to be computed of a file; `None` for one that no generation will list.
+    pub fn formats(&self, path: &RelPath) -> Option<&[HashFormat]> {
+        self.wanted(path).map(|w| &w.ask.formats[..])
+    }
+
+    /// Every file that the generation will list.
+    pub fn paths(&self) -> impl Iterator<Item = &RelPath> {
+        self.wanted.iter().map(|w| &w.ask.path)
+    }
+
+    /// What does not fit the file's record or a list, in words.
+    pub fn fault(&self, taken: &Taken) -> Option<String> {
+        let wanted = self.wanted(taken.relpath())?;
+        let recorded = wanted.record.iter().flat_map(|(_, r)| wants(r));
+        wanted.lists.iter().cloned().chain(recorded).find_map(|w| w.fault(taken))
+    }
+
+    /// Whether a history or a list knows the file's bytes.
+    pub fn is_listed(&self, path: &RelPath) -> bool {
+        let known = |w: &Wanted| !w.lists.is_empty() || w.record.as_ref().is_some_and(|(_, r)| !r.known.is_empty());
+        self.wanted(path).is_some_and(known)
+    }
+
+    /// Finds what was renamed, and which word each file gets. A file that is not in `taken` is left out.
+    pub fn judge(mut self, mut taken: BTreeMap<RelPath, Taken>) -> Judged<'a> {
+        let taken: Vec<Option<Taken>> = self.wanted.iter().map(|w| taken.remove(&w.ask.path)).collect();
+        self.work.find_renames(&self.tree, &self.wanted, &taken);
+        self.work.judge(&self.wanted, taken);
+        self.work.tell_missing();
+        Judged { tree: self.tree, ignore: self.ignore, work: self.work }
+    }
+}
+
+/// What a crash of our own first seal leaves: the folder, and in it no more than the one manifest that we would write.
+fn is_our_first(fault: &HistoryFault, started_at: Timestamp) -> bool {
+    let HistoryFault::ChainMissing { folder, manifests, .. } = fault else { return false };
+    let end = super::seal::name_end(started_at);
+    let ours = |m: &RelPath| m.name().starts_with(b"0001_") && m.name().ends_with(end.as_bytes());
+    folder.as_bytes() == FOLDER.as_bytes() && manifests.len() <= 1 && manifests.iter().all(ours)
+}
+
+/// What was read, compared; not sealed yet.
+pub struct Judged<'a> {
+    tree: Survey,
+    ignore: Vec<String>,
+    work: Work<'a>,
+}
+
+impl Judged<'_> {
+    /// The generation's number, name and digest are still to come.
+    pub fn report(&self) -> &SealReport {
+        &self.work.out
+    }
+
+    pub fn seal(self) -> Result<SealReport, MhlError> {
+        self.work.seal(&self.tree, &self.ignore)
+    }
 }
 
 /// Our first seal here died between its manifest and the chain: what it left is set aside.
@@ -326,7 +408,9 @@ impl<'a> Work<'a> {
                 None if renamed => wanted.ask.formats.clone(),
                 None => self.formats.clone(),
             };
-            taken.keep(&keep);
+            if !self.request.all_digests {
+                taken.keep(&keep);
+            }
             let fault = record.iter().flat_map(|r| wants(r)).find_map(|w| w.fault(&taken));
             let action = match (record, fault) {
                 (_, Some(what)) => {
@@ -388,10 +472,15 @@ impl<'a> Work<'a> {
             ignore,
             started_at: self.request.started_at,
             may_fail: false,
-            resume: false,
+            resume: self.request.resume,
         })?;
         let out = &mut self.out;
         (out.generation, out.manifest, out.c4) = (generation.number, generation.manifest, generation.c4.text());
+        Ok(self.out)
+    }
+
+    fn tell_missing(&mut self) {
+        let out = &mut self.out;
         out.missing.extend(self.gone.iter().flat_map(|(base, gone)| gone.keys().map(move |p| base.join_rel(p))));
         let lost = self.gone_folders.iter().flat_map(|(base, gone)| gone.iter().map(move |p| base.join_rel(p)));
         out.missing_dirs.extend(lost);
@@ -401,6 +490,5 @@ impl<'a> Work<'a> {
             list.dedup();
         }
         out.renamed.sort_by(|a, b| a.to.cmp(&b.to));
-        Ok(self.out)
     }
 }

@@ -27,7 +27,7 @@ pub struct Reading<'a> {
 
 /// A file to be read.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub struct Ask {
     pub path: RelPath,
     pub formats: Vec<HashFormat>,
     /// As recorded, to form groups; the file itself decides.
@@ -35,7 +35,7 @@ pub(crate) struct Ask {
 }
 
 #[derive(Debug)]
-pub(crate) enum Got {
+pub enum Got {
     Taken(Taken),
     Missing,
     /// It changes while it is read.
@@ -45,7 +45,7 @@ pub(crate) enum Got {
 }
 
 /// Gives each answer with the number of its question, in the order in which they come.
-pub(crate) fn read_all(
+pub fn read_all(
     root: &Root,
     reading: Reading<'_>,
     asked: &[Ask],

@@ -93,6 +93,11 @@ pub fn seal(request: &SealRequest<'_>) -> Result<Generation, MhlError> {
     root.ok_or(MhlError::Entry { path: RelPath::root(), why: "it has no history" })
 }
 
+/// The end of the names of all manifests of one seal.
+pub(super) fn name_end(at: jiff::Timestamp) -> String {
+    at.strftime("_%Y-%m-%d_%H%M%SZ.mhl").to_string()
+}
+
 /// One process of ours at a time appends below a folder. Where the filesystem knows no locks there is none.
 struct Turn<'a>(&'a Root);
 
@@ -301,7 +306,7 @@ impl Level {
         while !name.is_char_boundary(end) {
             end -= 1;
         }
-        let text = format!("{number:04}_{}_{}.mhl", &name[..end], at.strftime("%Y-%m-%d_%H%M%SZ"));
+        let text = format!("{number:04}_{}{}", &name[..end], name_end(at));
         RelPath::new(text).unwrap_or_default()
     }
 

@@ -6,9 +6,10 @@
 use super::Creator;
 use super::check::{TreeReport, Want, Wanted, check};
 use super::ignore::Patterns;
+use super::legacy::among;
 use super::manifest::{LONGEST_PATH_BYTES, Made};
 use super::reading::Reading;
-use super::records::{Notes, nfc_pairs};
+use super::records::Notes;
 use super::survey::{files_below, is_below};
 use super::target::LegacyFile;
 use super::write::{Xml, time};
@@ -176,18 +177,9 @@ pub fn verify_legacy(root: &Root, lists: Vec<LegacyFile>, reading: Reading<'_>, 
     let mut wanted: BTreeMap<RelPath, Vec<Want>> = BTreeMap::new();
     for (name, list) in &good {
         out.notes.extend(list.notes.iter().map(|n| format!("\"{name}\": {n}")));
-        let gone: Vec<&RelPath> = list.files.keys().filter(|p| !there.contains(p)).collect();
-        let trimmed = |p: &RelPath| {
-            let text = std::str::from_utf8(p.as_bytes()).ok()?.trim();
-            there.get(&RelPath::new(text).ok()?).map(|p| (*p).clone())
-        };
-        let fresh = there.iter().copied().filter(|p| !list.files.contains_key(p));
-        let pairs = nfc_pairs(gone.iter().copied(), fresh);
+        let names = among(list.files.keys(), &there);
         for (path, wants) in &list.files {
-            let found = match there.get(path) {
-                Some(found) => Some((*found).clone()),
-                None => pairs.get(path).map(|p| (*p).clone()).or_else(|| trimmed(path)),
-            };
+            let found = names.get(path).map(|p| (*p).clone());
             let Some(found) = found else {
                 match out.specials.contains(path) {
                     true => out.altered.push(path.clone()),

@@ -68,6 +68,10 @@ impl FileTask {
         let was_proven = copy.state == CopyState::Proven || copy.blake3.is_some() || !copy.row_intact;
         let blake3 = file.digests.as_ref().and_then(|d| d.get(HashFormat::Blake3));
         let (want, damaged_row) = match blake3 {
+            // Found unlike its history when it was registered: that alone can say what it should be.
+            None if file.row_intact && copy.state == CopyState::Failed && folder.speaks_of(&todo.relpath) => {
+                return Ok(Some(Self::of_history(todo)));
+            }
             None if file.row_intact => return Ok(None),
             None => (Want::History, Some("the catalog's row of this file is damaged")),
             Some(blake3) => {

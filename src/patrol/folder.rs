@@ -84,6 +84,10 @@ impl Folder {
         self.history.get_or_init(|| self.read_history().ok().flatten()).as_ref()
     }
 
+    pub fn speaks_of(&self, relpath: &RelPath) -> bool {
+        self.history().and_then(|h| h.records.get(relpath)).is_some_and(|r| !r.known.is_empty())
+    }
+
     pub fn read_history(&self) -> Result<Option<History>, HistoryFault> {
         self.history_at(&RelPath::root())
     }
@@ -196,8 +200,8 @@ impl Folder {
             }
         };
         let history = self.history();
-        let mut sealed: BTreeSet<&RelPath> = task.generations.iter().map(|g| &g.manifest).collect();
-        sealed.extend(history.iter().flat_map(|h| &h.generations).map(|g| &g.manifest));
+        let mut sealed: BTreeSet<RelPath> = task.generations.iter().map(|g| g.manifest.clone()).collect();
+        history.iter().for_each(|h| own_files(h, &RelPath::root(), &mut sealed));
         let chain = chain_path();
         let files = listing.files.iter().map(|f| (&f.relpath, None));
         for (relpath, special) in files.chain(listing.specials.iter().map(|(p, kind)| (p, Some(kind.name())))) {
@@ -216,6 +220,13 @@ impl Folder {
             seen.findings.push(self.finding(FindingKind::Extra, relpath, note));
         }
     }
+}
+
+/// Manifests and chains of a history and of those inside it.
+fn own_files(history: &History, at: &RelPath, out: &mut BTreeSet<RelPath>) {
+    out.extend(history.generations.iter().map(|g| at.join_rel(&g.manifest)));
+    out.insert(at.join_rel(&chain_path()));
+    history.nested.iter().for_each(|(inner, h)| own_files(h, &at.join_rel(inner), out));
 }
 
 fn note_of(note: String) -> String {

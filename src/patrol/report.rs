@@ -26,7 +26,8 @@ pub struct CheckReport {
     pub oldest_proof: Option<Timestamp>,
     /// Copies are older than `[patrol] every` allows, and that is judged.
     pub coverage_lost: bool,
-    /// Copies that no offload ever proved, and that are not there: an offload is missing, not a file.
+    /// Copies that nobody ever proved, and that are not there, or have nothing to be compared with: an offload is missing,
+    /// not a file.
     pub never_proven: u64,
     /// Generations that were written, one a copy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -107,7 +108,10 @@ impl CheckReport {
             text.push_str(&format!("; {} on volumes that are not mounted: {}", copies(files), names.join(", ")));
         }
         if self.never_proven > 0 {
-            text.push_str(&format!("; {} were never made: offload that card again", copies(self.never_proven)));
+            text.push_str(&format!(
+                "; {} were never proven: offload that card, or register that folder, again",
+                copies(self.never_proven)
+            ));
         }
         if self.coverage_lost {
             text.push_str("; some copies were not proven for longer than [patrol] every allows");

@@ -1,6 +1,6 @@
 //! What was asked for, as folders that hold copies: by the catalog, else by the history that lies there.
 
-use super::{PatrolError, Target};
+use super::{PatrolError, Target, lists};
 use crate::catalog::{Catalog, CopyRootRow, VolumeRow};
 use crate::clip::VolumeId;
 use crate::disk::facts::{self, Facts};
@@ -39,6 +39,8 @@ pub(super) struct Scope {
     pub copies: Vec<(CopyRootRow, Vec<RelPath>)>,
     /// Folders that no catalog row speaks of, with a history of their own.
     pub histories: Vec<(PathBuf, Vec<RelPath>)>,
+    /// Such folders with legacy lists alone, or the lists themselves.
+    pub lists: Vec<PathBuf>,
 }
 
 pub(super) struct Volumes(HashMap<VolumeId, VolumeRow>);
@@ -78,6 +80,7 @@ pub(super) fn scope(
     let all: Vec<CopyRootRow> = catalog.all_copy_roots()?.into_iter().filter(|r| r.retired.is_none()).collect();
     let mut parts: BTreeMap<usize, Vec<RelPath>> = BTreeMap::new();
     let mut histories: BTreeMap<PathBuf, Vec<RelPath>> = BTreeMap::new();
+    let mut listed: Vec<PathBuf> = Vec::new();
     for target in what {
         match target {
             Target::Everything => (0..all.len()).for_each(|i| parts.entry(i).or_default().push(RelPath::root())),
@@ -89,8 +92,11 @@ pub(super) fn scope(
                 let asked = Asked::of(path)?;
                 let found = by_place(&all, volumes, mounted, &asked);
                 if found.is_empty() {
-                    let (base, part) = history_above(&asked).ok_or_else(|| PatrolError::NothingKnown(path.clone()))?;
-                    histories.entry(base).or_default().push(part);
+                    match history_above(&asked) {
+                        Some((base, part)) => histories.entry(base).or_default().push(part),
+                        None if lists::are_at(&asked.path()) => listed.push(asked.path()),
+                        None => return Err(PatrolError::NothingKnown(path.clone())),
+                    }
                 }
                 found.into_iter().for_each(|(i, part)| parts.entry(i).or_default().push(part));
             }
@@ -99,7 +105,9 @@ pub(super) fn scope(
     // In the order of their paths, so that one disk is read from end to end.
     let mut copies: Vec<_> = parts.into_iter().map(|(i, part)| (all[i].clone(), part)).collect();
     copies.sort_by(|a, b| a.0.path.cmp(&b.0.path));
-    Ok(Scope { copies, histories: histories.into_iter().collect() })
+    listed.sort();
+    listed.dedup();
+    Ok(Scope { copies, histories: histories.into_iter().collect(), lists: listed })
 }
 
 /// A path that need not exist any more.

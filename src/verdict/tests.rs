@@ -113,6 +113,32 @@ fn a_folder_is_proven_and_the_words_do_not_speak_of_formatting() {
 }
 
 #[test]
+fn registered_footage_is_never_safe_and_only_what_is_wrong_with_it_is_told() {
+    let mut e = good(3, 2);
+    e.card.source_kind = SourceKind::Registered;
+    assert_eq!(verdict(&e).line(), "NOT SAFE: registered where it lies: no card was read");
+    assert_eq!(verdict(&e).reasons().len(), 1);
+    // One read, in one place: that is what registering is.
+    e.copy_roots.truncate(1);
+    e.files.iter_mut().for_each(|f| {
+        f.equal_reads = 1;
+        f.copies.truncate(1);
+    });
+    e.card.disk = e.copy_roots[0].disk.clone();
+    assert_eq!(verdict(&e).reasons().len(), 1);
+    assert_eq!((verdict(&e).copies()[0].files, verdict(&e).copies()[0].verified), (3, 3));
+    e.files[0].equal_reads = 0;
+    e.files[1].copies[0].read_back = ReadBack::Cache;
+    e.copy_roots[0].sealed = false;
+    e.findings.push(finding(FindingKind::Altered));
+    let v = verdict(&e);
+    for word in ["never read whole", "from memory only", "no manifest", "altered"] {
+        assert!(v.reasons().iter().any(|r| r.contains(word)), "{word}: {:?}", v.reasons());
+    }
+    assert_eq!((v.reasons().len(), v.safe()), (5, false));
+}
+
+#[test]
 fn one_proven_copy_is_worth_saying() {
     let mut e = good(1, 1);
     let v = verdict(&e);

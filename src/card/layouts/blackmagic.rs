@@ -54,10 +54,9 @@ fn finish(ground: &mut Ground, found: &mut Found) {
             gaps::demote(ground, clip, Proxy, |path| !raw(path));
         }
         let extension = |n: usize| clip.files.get(n).map(|(i, _)| ground.relpath(*i).extension());
-        match extension(0).as_deref() {
-            // The first half lies on the other card; both have the stem.
-            Some("braw2") => clip.facts.extend(Fact::new(Field::ShotId, &clip.name)),
-            _ => {}
+        // The first half lies on the other card; both have the stem.
+        if extension(0).as_deref() == Some("braw2") {
+            clip.facts.extend(Fact::new(Field::ShotId, &clip.name));
         }
     }
 }

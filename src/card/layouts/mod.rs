@@ -10,6 +10,7 @@ macro_rules! beside {
 }
 
 mod aja_kipro;
+mod ale;
 mod android;
 mod apple;
 mod arri;
@@ -120,9 +121,10 @@ pub(crate) struct FoundClip {
 
 pub(crate) fn all(listing: &Listing, read: ReadIndex) -> Vec<Found> {
     let mut taken: Vec<bool> = listing.files.iter().map(|f| kind::is_junk(&f.relpath)).collect();
-    let mut found = family::all(listing, &mut taken, read);
+    let mut found = family::all(listing, &mut taken, &mut *read);
     generic::recognise(listing, &mut taken, &mut found);
     sequence::judge(listing, &mut found);
+    ale::join(listing, &mut found, read);
     distinct_names(listing, &mut found);
     found
 }

@@ -265,7 +265,7 @@ fn store_metadata(c: &Connection, id: ClipId, m: &ClipMetadata) -> Result<(), Fa
     };
     let values: Vec<(&str, Box<dyn ToSql>)> = vec![
         ("container", Box::new(m.container.clone())),
-        ("video_codec", Box::new(has_video.map(|v| v.codec.clone()))),
+        ("video_codec", Box::new(has_video.map(|v| v.codec.clone()).filter(|c| !c.is_empty()))),
         ("video_profile", Box::new(video.profile)),
         ("width", Box::new(has_video.map(|v| v.width))),
         ("height", Box::new(has_video.map(|v| v.height))),

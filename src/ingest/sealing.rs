@@ -5,15 +5,18 @@ use super::places::Source;
 use super::{IngestError, Job, Station, brought};
 use crate::card;
 use crate::catalog::Catalog;
+use crate::clip::Warning;
 use crate::config::{self, Config};
 use crate::copy::CopyState;
 use crate::digest::hex;
 use crate::disk::write::{Replace, write_whole};
+use crate::fact::Field;
 use crate::job::{Hold, Step};
 use crate::mhl::{self, Creator, History, HistoryFault, Process, SealRequest};
 use crate::offload::Destination;
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
+use crate::sidecar;
 use crate::verify::{SealAction, SealEntry};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +28,7 @@ pub(super) fn check_headers(catalog: &mut Catalog, job: &Job, dests: &[Destinati
         unchecked.extend(clip.files.iter().map(|(p, _)| p.clone()));
     }
     let now = Timestamp::now();
+    let mut takes = Takes::default();
     for dest in dests {
         for row in catalog.copies(dest.id)? {
             if row.state != CopyState::Proven || !unchecked.remove(&row.relpath) {
@@ -37,9 +41,44 @@ pub(super) fn check_headers(catalog: &mut Catalog, job: &Job, dests: &[Destinati
             if let Some(warning) = card::complete::check(&mut file, &row.relpath, row.size_bytes.unwrap_or(0)) {
                 catalog.raise_warning(job.card, &warning, now)?;
             }
+            takes.hear(&mut file, &row.relpath);
         }
     }
+    // With a file unchecked, nobody knows what it would have said.
+    for warning in takes.incomplete().into_iter().filter(|_| unchecked.is_empty()) {
+        catalog.raise_warning(job.card, &warning, now)?;
+    }
     Ok(())
+}
+
+/// Takes of sound that say themselves how many files they have (iXML FILE_SET): by their id, the count, and those here.
+#[derive(Default)]
+struct Takes(BTreeMap<String, (usize, Vec<RelPath>)>);
+
+impl Takes {
+    fn hear(&mut self, file: &mut std::fs::File, relpath: &RelPath) {
+        if !matches!(relpath.extension().as_str(), "wav" | "bwf" | "rf64") {
+            return;
+        }
+        let said = sidecar::of_file(file, relpath);
+        let of = |field| said.iter().find(|s| s.fact.field == field).map(|s| s.fact.value.as_str());
+        if let (Some(set), Some(count)) = (of(Field::SoundSet), of(Field::SoundFiles).and_then(|n| n.parse().ok())) {
+            let take = self.0.entry(set.to_owned()).or_insert((count, Vec::new()));
+            take.0 = take.0.max(count);
+            take.1.push(relpath.clone());
+        }
+    }
+
+    fn incomplete(self) -> Vec<Warning> {
+        let short = self.0.into_values().filter(|(count, here)| here.len() < *count);
+        let warn = |(count, mut here): (usize, Vec<RelPath>)| {
+            here.sort();
+            let first = here.first()?;
+            let text = format!("\"{first}\" is of a take of {count} files, of which {} are here", here.len());
+            Some(Warning { id: format!("incomplete-take:{first}"), text })
+        };
+        short.filter_map(warn).collect()
+    }
 }
 
 /// Seals each destination that holds every file proven, and lays our evidence beside it.

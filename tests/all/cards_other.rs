@@ -194,3 +194,35 @@ fn twenty_thousand_files_are_seen() {
     assert_eq!(plan["layouts"], serde_json::json!(["gopro", "sound-devices", "generic"]));
     assert_eq!(warnings(&plan), Vec::<String>::new());
 }
+
+/// A WAV of a second's silence with an iXML chunk.
+fn take(files: u32, index: u32) -> Vec<u8> {
+    let ixml = format!(
+        "<BWFXML><FILE_SET><TOTAL_FILES>{files}</TOTAL_FILES><FAMILY_UID>TAKE7</FAMILY_UID>\
+         <FILE_SET_INDEX>{index}</FILE_SET_INDEX></FILE_SET></BWFXML>"
+    );
+    let chunk =
+        |id: &[u8], body: &[u8]| [id, &(body.len() as u32).to_le_bytes(), body, &vec![0; body.len() % 2]].concat();
+    // PCM, one channel of 16 bits at 8000 Hz.
+    let fmt = [&[1, 0, 1, 0][..], &8000u32.to_le_bytes(), &16_000u32.to_le_bytes(), &[2, 0, 16, 0]].concat();
+    let body = [chunk(b"fmt ", &fmt), chunk(b"iXML", ixml.as_bytes()), chunk(b"data", &[0; 16_000])].concat();
+    [&b"RIFF"[..], &(body.len() as u32 + 4).to_le_bytes(), b"WAVE", &body].concat()
+}
+
+#[test]
+fn a_take_of_sound_that_counts_more_files_than_are_here_waits_for_a_person() {
+    let card = |files: &[(&str, Vec<u8>)]| {
+        let place = Place::new();
+        for (name, bytes) in files {
+            let path = place.card().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        place
+    };
+    let (one, two) = ("SOUNDDEV/12A-T001_1.WAV", "SOUNDDEV/12A-T001_2.WAV");
+    let said = card(&[(one, take(2, 1))]).offload(&["--no-media"]).expect(20);
+    assert_eq!(said.json()["warnings"][0]["id"], format!("incomplete-take:{one}"), "{}", said.stdout);
+    let said = card(&[(one, take(2, 1)), (two, take(2, 2))]).offload(&["--no-media"]).expect(0);
+    assert_eq!(said.json()["clips"], 1);
+}

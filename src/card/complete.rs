@@ -46,10 +46,10 @@ fn fault(w: &mut Window, relpath: &RelPath) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read::tests::samples;
     use crate::read::{bmff, dpx, ebml, exr, mpegts, mxf, r3d, riff};
     use proptest::prelude::*;
     use std::io::Cursor;
-    use std::path::PathBuf;
 
     fn check_bytes(name: &str, bytes: &[u8]) -> Option<Warning> {
         check(&mut Cursor::new(bytes), &RelPath::new(name).unwrap(), bytes.len() as u64)
@@ -155,17 +155,6 @@ mod tests {
             bytes.truncate(cut.index(bytes.len()));
             check_bytes(name, &bytes);
         }
-    }
-
-    /// The sample media, or nothing with a loud word.
-    fn samples() -> Option<PathBuf> {
-        let root = std::env::var_os("GOODGATE_TEST_MEDIA")
-            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/media")), PathBuf::from);
-        if root.join("MANIFEST.tsv").is_file() {
-            return Some(root);
-        }
-        eprintln!("SKIPPED: no sample media at \"{}\"; set GOODGATE_TEST_MEDIA", root.display());
-        None
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub mod r3d;
 pub mod riff;
 pub mod sony_nrt;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tiff;
 mod udta;
 pub mod which;

@@ -3,6 +3,7 @@
 
 use crate::oracle::Reference;
 use crate::place::{Place, Said, flip};
+use crate::shim::Faulty;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -542,4 +543,41 @@ fn lists_of_the_legacy_tool_are_read_in_every_kind_of_digest() {
         let (code, word, _) = verdict(&place, "bad/l.mhl");
         assert_eq!((code, word.as_str()), (30, "manifest_modified"), "{outside}");
     }
+}
+
+/// While a seal is at work another tool appends its generation: that one stands, and ours is made again by a person.
+#[test]
+fn a_chain_that_another_tool_extended_meanwhile_stands() {
+    let place = Place::new();
+    for roll in ["roll", "twin"] {
+        place.file(&format!("{roll}/a.mov"), 5000, 1);
+    }
+    place.run(&["mhl", "seal", "roll"]).expect(0);
+    let names = || -> Vec<String> {
+        let all = std::fs::read_dir(place.path("roll/ascmhl")).unwrap();
+        let mut all: Vec<_> = all.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        all.sort();
+        all
+    };
+    // The other tool works in a copy of the folder, and what it made is laid into ours.
+    std::fs::create_dir_all(place.path("twin/ascmhl")).unwrap();
+    for name in names() {
+        std::fs::copy(place.path("roll/ascmhl").join(&name), place.path("twin/ascmhl").join(&name)).unwrap();
+    }
+    place.run(&["mhl", "seal", "twin"]).expect(0);
+    let paused = Faulty::run(&place, &["mhl", "seal", "roll"], &["write|/roll/ascmhl/|1|1|pause"]).paused();
+    for entry in std::fs::read_dir(place.path("twin/ascmhl")).unwrap() {
+        let from = entry.unwrap().path();
+        std::fs::write(place.path("roll/ascmhl").join(from.file_name().unwrap()), std::fs::read(&from).unwrap())
+            .unwrap();
+    }
+    let said = paused.go();
+    assert!(said.code != 0 && said.stderr.contains("changed by another program"), "{} {}", said.code, said.stderr);
+    let names = names();
+    assert_eq!(names.iter().filter(|n| n.ends_with(".mhl")).count(), 2, "{names:?}");
+    let chain = |roll: &str| std::fs::read(place.path(roll).join("ascmhl/ascmhl_chain.xml")).unwrap();
+    assert!(chain("roll") == chain("twin"), "the other tool's chain was touched");
+    place.run(&["mhl", "verify", "roll"]).expect(0);
+    place.run(&["mhl", "seal", "roll"]).expect(0);
+    place.run(&["mhl", "verify", "roll"]).expect(0);
 }

@@ -1,29 +1,54 @@
 //! The still: a JPEG as the clip looks when played, turned upright and with square pixels.
 
+use crate::file_io::{FileIo, Shared};
 use crate::input::dictionary;
+use crate::lane::{Full, Item, Made, failed, share};
 use crate::scale::{Scaler, fit};
 use ffmpeg_next::{Packet, Rational, codec, color, encoder, format::Pixel, frame};
 use goodgate::preset::poster::{AT_PERCENT, MAX_WIDTH};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 /// libav's scale for JPEG: 2 is best, 31 worst.
 const QUALITY: i32 = 4;
 
-pub struct Poster {
+/// The work of the poster's lane.
+pub fn run(file: &Arc<Shared>, expected_frames: u64, rotation_deg: u16, from: Receiver<Item>, full: Full) -> Vec<Made> {
+    let mut poster = Poster::new(expected_frames, rotation_deg);
+    let mut index = 0;
+    for item in from {
+        if let Item::Picture(frame) = item {
+            poster.look(&frame, index);
+            index += 1;
+        }
+        if poster.settled {
+            full.set();
+        }
+    }
+    let made = match poster.jpeg {
+        Some(jpeg) => FileIo::new(file.clone()).write_all(&jpeg).map_err(|e| format!("can not be written: {e}")),
+        None => Err(poster.trouble.unwrap_or_else(|| "no picture of it can be decoded".into())),
+    };
+    vec![made.map(|()| (1, None)).map_err(|why| failed(file, why))]
+}
+
+struct Poster {
     /// The frame that is wanted; the first one stands in while it has not come.
     at: u64,
     rotation_deg: u16,
-    pub jpeg: Option<Vec<u8>>,
-    pub settled: bool,
-    pub trouble: Option<String>,
+    jpeg: Option<Vec<u8>>,
+    settled: bool,
+    trouble: Option<String>,
 }
 
 impl Poster {
-    pub fn new(expected_frames: u64, rotation_deg: u16) -> Self {
+    fn new(expected_frames: u64, rotation_deg: u16) -> Self {
         let at = expected_frames.saturating_mul(AT_PERCENT) / 100;
         Poster { at, rotation_deg, jpeg: None, settled: false, trouble: None }
     }
 
-    pub fn look(&mut self, frame: &frame::Video, index: u64) {
+    fn look(&mut self, frame: &frame::Video, index: u64) {
         if self.settled || !(self.jpeg.is_none() || index >= self.at) {
             return;
         }
@@ -58,7 +83,7 @@ fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
         picture = Some(out);
         Ok(())
     };
-    scaler.push(Some(frame.clone()), &mut keep)?;
+    scaler.push(Some(share(frame)), &mut keep)?;
     scaler.push(None, &mut keep)?;
     encode(picture.ok_or("can not be scaled")?).map_err(|e| format!("can not be written as JPEG: {e}"))
 }

@@ -108,21 +108,44 @@ pub enum Output {
     Proxy(Recipe),
     /// One JPEG still.
     Poster,
+    /// Small stills of the whole clip in one JPEG.
+    Filmstrip,
+    /// WebVTT: which part of the filmstrip is when.
+    FilmstripIndex,
+    /// The sound's outline, as JSON of audiowaveform, version 2.
+    Waveform,
+    /// What is wrong with the clip, and how loud it is, as JSON.
+    Qc,
 }
 
 impl Output {
-    /// Of its folder and its row in the catalog.
+    /// All but the proxies.
+    pub const PICTURES_AND_FINDINGS: [Output; 5] =
+        [Self::Poster, Self::Filmstrip, Self::FilmstripIndex, Self::Waveform, Self::Qc];
+
+    /// Of its row in the catalog.
     pub fn name(self) -> &'static str {
         match self {
             Self::Proxy(recipe) => recipe.preset.name(),
             Self::Poster => "poster",
+            Self::Filmstrip => "filmstrip",
+            Self::FilmstripIndex => "filmstrip-index",
+            Self::Waveform => "waveform",
+            Self::Qc => "qc",
         }
+    }
+
+    /// The index lies beside its filmstrip, which it names.
+    pub fn folder(self) -> &'static str {
+        if self == Self::FilmstripIndex { Self::Filmstrip.name() } else { self.name() }
     }
 
     pub fn extension(self) -> &'static str {
         match self {
             Self::Proxy(recipe) => recipe.container.name(),
-            Self::Poster => "jpg",
+            Self::Poster | Self::Filmstrip => "jpg",
+            Self::FilmstripIndex => "vtt",
+            Self::Waveform | Self::Qc => "json",
         }
     }
 
@@ -162,6 +185,37 @@ pub mod poster {
     pub const MAX_WIDTH: u32 = 640;
     /// Where in the clip it is taken, in percent.
     pub const AT_PERCENT: u64 = 10;
+}
+
+/// The filmstrip in numbers.
+pub mod filmstrip {
+    pub const TILE_WIDTH: u32 = 320;
+    /// About so many.
+    pub const TILES: u64 = 60;
+    /// Where the clip's length was not known before, never more.
+    pub const MAX_TILES: usize = 120;
+    pub const COLUMNS: usize = 10;
+}
+
+/// The waveform in numbers.
+pub mod waveform {
+    /// At first; doubled whenever there are too many points.
+    pub const SAMPLES_A_POINT: u64 = 256;
+    pub const MAX_POINTS: usize = 8192;
+}
+
+/// When something is worth a finding.
+pub mod qc {
+    /// Of 255: nearly all of a black picture is darker.
+    pub const BLACK_LUMA: u8 = 26;
+    pub const BLACK_PERCENT: usize = 98;
+    pub const BLACK_SECS: u64 = 1;
+    pub const FROZEN_SECS: u64 = 2;
+    /// -60 dBFS.
+    pub const SILENT: f32 = 0.001;
+    pub const SILENT_SECS: u64 = 2;
+    /// Neighbours at full scale.
+    pub const CLIPPED_SAMPLES: u64 = 3;
 }
 
 #[cfg(test)]

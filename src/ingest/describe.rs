@@ -191,7 +191,7 @@ impl<'a> Room<'a> {
     /// What is made of a clip, and where it goes.
     fn outputs(&self, clip: &ClipRow, essence: &RelPath) -> Result<Vec<(Output, RelPath)>, IngestError> {
         let proxies = self.station.config.proxies.iter().map(|p| (Output::Proxy(p.recipe), p.suffix.as_str()));
-        let all = proxies.chain([(Output::Poster, "")]);
+        let all = proxies.chain(Output::PICTURES_AND_FINDINGS.map(|output| (output, "")));
         all.map(|(output, suffix)| Ok((output, self.target(output, suffix, essence, clip)?))).collect()
     }
 
@@ -208,7 +208,11 @@ impl<'a> Room<'a> {
         for (output, target) in self.outputs(clip, essence)? {
             if media.stat(&target).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0) {
                 self.set(catalog, clip, output, Some(&target), MediaState::Ok, None)?;
-            } else if metadata.video.is_some() || matches!(output, Output::Proxy(_)) {
+            } else if match output {
+                Output::Proxy(_) | Output::Qc => true,
+                Output::Poster | Output::Filmstrip | Output::FilmstripIndex => metadata.video.is_some(),
+                Output::Waveform => !metadata.audio.is_empty(),
+            } {
                 missing.push((output, target));
             }
         }
@@ -224,6 +228,7 @@ impl<'a> Room<'a> {
         let longest = Limits::for_derive(metadata.duration_ms);
         let limits = Limits { wall: longest.wall.min(self.station.config.media.derive_limit), ..longest };
         let outputs: Vec<Output> = missing.iter().map(|(output, _)| *output).collect();
+        let sprite = self.target(Output::Filmstrip, "", essence, clip)?;
         let request = DeriveRequest {
             clip: file,
             out_dir: &work,
@@ -232,6 +237,7 @@ impl<'a> Room<'a> {
             // What no camera wrote down, the slate says.
             reel: Some(metadata.reel.as_deref().unwrap_or(&self.roll)),
             name: &clip.name,
+            sprite: sprite.name(),
         };
         let derived = match media::derive(&self.tool, request, &limits) {
             Ok(derived) => derived,
@@ -271,7 +277,7 @@ impl<'a> Room<'a> {
     /// `ROLL/web/<card path>/<stem>.mp4` below the media root. Two clips of one stem in one folder keep apart by name.
     fn target(&self, output: Output, suffix: &str, essence: &RelPath, clip: &ClipRow) -> Result<RelPath, IngestError> {
         let bad = |e: crate::relpath::BadPath| IngestError::Internal(e.to_string());
-        let folder = format!("{}/{}", self.roll, output.name());
+        let folder = format!("{}/{}", self.roll, output.folder());
         let folder = RelPath::new(folder).map_err(bad)?.join_rel(&essence.parent());
         let stem = match clip.name.as_bytes() == essence.name() {
             true => essence.name(),

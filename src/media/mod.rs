@@ -112,6 +112,7 @@ impl Limits {
             start_tc: None,
             reel: None,
             clip: String::new(),
+            sprite: String::new(),
             memory_bytes: self.memory_bytes,
             cpu_secs: self.cpu_secs,
             output_bytes: self.output_bytes,
@@ -184,6 +185,8 @@ pub struct DeriveRequest<'a> {
     pub reel: Option<&'a str>,
     /// The clip's name.
     pub name: &'a str,
+    /// The name that the filmstrip's file will have, for its index.
+    pub sprite: &'a [u8],
 }
 
 /// How one output went.
@@ -210,6 +213,7 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
         start_tc: want.start_tc.map(|tc| (tc.to_string(), tc.rate.num(), tc.rate.den())),
         reel: want.reel.map(protocol::clean),
         clip: protocol::clean(want.name),
+        sprite: address(want.sprite),
         ..limits.request()
     };
     let numbered = pending.iter().zip(protocol::FIRST_OUTPUT_FD..);
@@ -227,6 +231,12 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
     };
     let mut outcomes = outcomes.into_iter();
     Ok(pending.into_iter().map(|p| p.settle(outcomes.next(), &log)).collect())
+}
+
+/// A file name as part of an address.
+fn address(name: &[u8]) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.~".contains(b);
+    name.iter().map(|b| if plain(b) { char::from(*b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 fn with_log(reason: String, log: &str) -> String {

@@ -29,6 +29,8 @@ pub struct Request {
     pub reel: Option<String>,
     /// The clip's name, likewise.
     pub clip: String,
+    /// The filmstrip's address as its index names it.
+    pub sprite: String,
     pub memory_bytes: u64,
     pub cpu_secs: u64,
     pub output_bytes: u64,

@@ -1,6 +1,7 @@
 //! Proxies for relinking: every property an editing program goes by, read back with ffprobe.
 
 use super::media::{clip, facts, ffprobe, tool};
+use super::place::Place;
 use goodgate::media::{Derivation, DeriveRequest, Limits, derive};
 use goodgate::preset::{Container, Output, Preset, Recipe};
 use std::fs::File;
@@ -16,7 +17,8 @@ const INTRA: Recipe = Recipe { preset: Preset::H264Intra, ..PRORES };
 fn outputs(path: &Path, out: &Path, outputs: &[Output]) -> Vec<Derivation> {
     let start_tc = facts(path).start_tc;
     let clip = File::open(path).unwrap();
-    let want = DeriveRequest { clip, out_dir: out, outputs, start_tc, reel: Some("A001"), name: "A001C002" };
+    let (reel, name) = (Some("A001"), "A001C002");
+    let want = DeriveRequest { clip, out_dir: out, outputs, start_tc, reel, name, sprite: b"A001 C002.jpg" };
     derive(&tool(), want, &Limits::for_derive(None)).unwrap()
 }
 
@@ -277,4 +279,190 @@ fn sound_alone_is_cut_as_it_is() {
     let made = outputs(&wav, dir.path(), &[Output::Proxy(PRORES), Output::Proxy(Recipe::WEB)]);
     assert!(matches!(&made[0], Derivation::Unsupported(why) if why.contains("no picture")), "{made:?}");
     assert!(matches!(&made[1], Derivation::Done { .. }), "{made:?}");
+}
+
+/// The text of one output.
+fn text(made: &Derivation) -> String {
+    match made {
+        Derivation::Done { path, .. } => std::fs::read_to_string(path).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn json(made: &Derivation) -> serde_json::Value {
+    serde_json::from_str(&text(made)).unwrap()
+}
+
+#[test]
+fn a_filmstrip_covers_the_whole_clip_and_its_index_says_which_tile_is_when() {
+    let (dir, mov) = clip("a.mov", "-f lavfi -i testsrc2=s=640x360:d=6:r=25 -c:v mjpeg");
+    let made = outputs(&mov, dir.path(), &[Output::Filmstrip, Output::FilmstripIndex]);
+    // 150 frames, every second one: 75 tiles in rows of ten.
+    assert_eq!(ffprobe(&dir.path().join("filmstrip.jpg"), "v:0", "stream=codec_name,width,height"), "mjpeg,3200,1440");
+    let index = text(&made[1]);
+    let cues: Vec<&str> = index.split("\n\n").skip(1).map(str::trim).collect();
+    assert!(index.starts_with("WEBVTT\n\n"));
+    assert_eq!(cues.len(), 75);
+    assert_eq!(cues[0], "00:00:00.000 --> 00:00:00.080\nA001%20C002.jpg#xywh=0,0,320,180");
+    assert_eq!(cues[11], "00:00:00.880 --> 00:00:00.960\nA001%20C002.jpg#xywh=320,180,320,180");
+    assert!(cues[74].starts_with("00:00:05.920 --> 00:00:06.000\n"), "{}", cues[74]);
+}
+
+#[test]
+fn a_turned_clip_has_upright_tiles() {
+    let (dir, flat) = clip("flat.mp4", "-f lavfi -i testsrc2=s=640x360:d=1:r=25 -c:v libx264");
+    let turned = dir.path().join("turned.mp4");
+    let args = ["-v", "error", "-i", flat.to_str().unwrap(), "-c", "copy", "-metadata:s:v", "rotate=90"];
+    assert!(Command::new("ffmpeg").args(args).arg(&turned).status().unwrap().success());
+    let made = outputs(&turned, dir.path(), &[Output::Filmstrip, Output::FilmstripIndex]);
+    assert!(text(&made[1]).contains("#xywh=320,0,320,568"), "{}", text(&made[1]));
+}
+
+#[test]
+fn a_waveform_is_what_audiowaveform_writes() {
+    let args = "-f lavfi -i testsrc2=s=128x96:d=2:r=25 -f lavfi -i sine=r=48000:d=2 -af volume=4,apad=whole_len=96000 -c:v mjpeg -c:a pcm_s16le";
+    let (dir, mov) = clip("a.mov", args);
+    let made = outputs(&mov, dir.path(), &[Output::Waveform]);
+    let w = json(&made[0]);
+    assert_eq!((&w["version"], &w["channels"], &w["bits"]), (&2.into(), &1.into(), &8.into()));
+    assert_eq!((&w["sample_rate"], &w["samples_per_pixel"], &w["length"]), (&48_000.into(), &256.into(), &375.into()));
+    let data: Vec<i64> = w["data"].as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).collect();
+    assert_eq!(data.len(), 750);
+    // The tone swings to half of full scale: 1/8 times 4.
+    assert!(data.chunks(2).all(|p| (-66..=-60).contains(&p[0]) && (60..=66).contains(&p[1])), "{data:?}");
+}
+
+#[test]
+fn findings_name_black_frozen_silent_and_clipped_stretches_and_the_loudness() {
+    // Moving, black, frozen.
+    let args = "-f lavfi -i testsrc2=s=320x180:d=2:r=25 -f lavfi -i color=black:s=320x180:d=2:r=25 \
+                -f lavfi -i smptebars=s=320x180:d=3:r=25 -f lavfi -i aevalsrc=sin(2*PI*997*t)*lt(t\\,3):s=48000:d=7 \
+                -f lavfi -i aevalsrc=2*sin(2*PI*50*t)*lt(t\\,1):s=48000:d=7 \
+                -filter_complex [0][1][2]concat=n=3:v=1[v] -map [v] -map 3 -map 4 -c:v mjpeg -q:v 2 -c:a pcm_s16le";
+    let (dir, mov) = clip("a.mov", args);
+    let made = outputs(&mov, dir.path(), &[Output::Qc]);
+    let qc = json(&made[0]);
+    assert_eq!(qc["frames"], 175);
+    let stretch = |v: &serde_json::Value| (v["from"].as_u64().unwrap(), v["to"].as_u64().unwrap());
+    assert_eq!(qc["black"].as_array().unwrap().iter().map(stretch).collect::<Vec<_>>(), [(50, 99)]);
+    assert_eq!(qc["frozen"].as_array().unwrap().iter().map(stretch).collect::<Vec<_>>(), [(101, 174)]);
+    assert!(qc["decode_errors"].as_array().unwrap().is_empty() && qc["timestamp_gaps"].as_array().unwrap().is_empty());
+    let tracks = qc["tracks"].as_array().unwrap();
+    assert_eq!(tracks.len(), 2);
+    // EBU R 128: 997 Hz at full scale in one channel is -3.01 LUFS (BS.1770); gating leaves out the silence.
+    let lufs = tracks[0]["loudness_lufs"].as_f64().unwrap();
+    assert!((-3.5..=-2.5).contains(&lufs), "{lufs}");
+    let channel = &tracks[0]["channels"][0];
+    assert!(channel["peak_dbfs"].as_f64().unwrap() > -0.1 && channel["silent"] == false, "{channel}");
+    let silent = stretch(&channel["silent_stretches"][0]);
+    assert!(silent.0.abs_diff(144_000) < 100 && silent.1 == 335_999, "{silent:?}");
+    let clipped = tracks[1]["channels"][0]["clipped"].as_array().unwrap();
+    // Both halves of each of fifty waves.
+    assert_eq!(clipped.len(), 100);
+}
+
+#[test]
+fn a_silent_track_is_called_silent() {
+    let args =
+        "-f lavfi -i testsrc2=s=128x96:d=3:r=25 -f lavfi -i anullsrc=r=48000:cl=mono:d=3 -c:v mjpeg -c:a pcm_s16le";
+    let (dir, mov) = clip("a.mov", args);
+    let qc = json(&outputs(&mov, dir.path(), &[Output::Qc])[0]);
+    let track = &qc["tracks"][0];
+    assert_eq!((&track["loudness_lufs"], &track["channels"][0]["peak_dbfs"]), (&().into(), &().into()));
+    assert_eq!(track["channels"][0]["silent"], true);
+}
+
+#[test]
+fn damage_is_named_with_its_frame() {
+    let (dir, mov) = clip("a.mov", "-f lavfi -i testsrc2=s=128x96:d=2:r=25 -c:v libx264 -g 1 -bf 0");
+    let out = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pos,size", "-of", "csv=p=0"])
+        .arg(&mov)
+        .output()
+        .unwrap();
+    let packets = String::from_utf8(out.stdout).unwrap();
+    let (size, pos) = packets.lines().nth(20).unwrap().trim_matches(',').split_once(',').unwrap();
+    let mut bytes = std::fs::read(&mov).unwrap();
+    let (pos, size): (usize, usize) = (pos.parse().unwrap(), size.parse().unwrap());
+    bytes[pos + 60..pos + size - 4].fill(0xff);
+    std::fs::write(&mov, bytes).unwrap();
+    let qc = json(&outputs(&mov, dir.path(), &[Output::Qc])[0]);
+    let frames: Vec<u64> =
+        qc["decode_errors"].as_array().unwrap().iter().map(|d| d["frame"].as_u64().unwrap()).collect();
+    assert!(frames.contains(&20) && frames.iter().all(|f| (20..=21).contains(f)), "{qc}");
+}
+
+/// A station whose card holds one clip.
+fn station() -> Place {
+    let place = Place::new();
+    let (_dir, mov) = clip("a.mov", "-f lavfi -i testsrc2=s=320x180:d=1:r=25 -c:v mjpeg -timecode 01:00:00:00");
+    std::fs::copy(mov, place.card().join("CLIPS/A001C001.mov")).unwrap();
+    place
+}
+
+fn offload(place: &Place) -> serde_json::Value {
+    place.run(&["offload", "card/A001", "--to", "a", "--to", "b", "--json"]).expect(0);
+    place.run(&["show", "A001C001", "--json"]).expect(0).json()["clip"].clone()
+}
+
+/// Preset, state, and the path below the media root.
+fn rows(place: &Place, clip: &serde_json::Value) -> Vec<(String, String, String)> {
+    let root = format!("{}/", place.path("state/goodgate/media").display());
+    let word = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+    let row = |p: &serde_json::Value| {
+        (word(&p["preset"]), word(&p["state"]), word(&p["path"]).trim_start_matches(&root).to_owned())
+    };
+    clip["proxies"].as_array().unwrap().iter().map(row).collect()
+}
+
+#[test]
+fn an_offload_makes_the_proxies_of_the_settings_where_the_cards_tree_says() {
+    let place = station();
+    let made = |name: &str, folder: &str, ext: &str| {
+        (name.to_owned(), "ok".to_owned(), format!("A001/{folder}/CLIPS/A001C001{ext}"))
+    };
+    let defaults = [
+        made("filmstrip", "filmstrip", ".jpg"),
+        made("filmstrip-index", "filmstrip", ".vtt"),
+        made("poster", "poster", ".jpg"),
+        made("prores-proxy", "prores-proxy", ".mov"),
+        made("qc", "qc", ".json"),
+        made("web", "web", ".mp4"),
+    ];
+    let clip = offload(&place);
+    assert_eq!((&clip["media"], &clip["media_note"]), (&"ok".into(), &().into()), "{clip}");
+    assert_eq!(rows(&place, &clip), defaults);
+    let proxy = place.path("state/goodgate/media/A001/prores-proxy/CLIPS/A001C001.mov");
+    assert_eq!(ffprobe(&proxy, "d:0", "stream_tags=reel_name"), "A001");
+    let index = place.path("state/goodgate/media/A001/filmstrip/CLIPS/A001C001.vtt");
+    assert!(std::fs::read_to_string(index).unwrap().contains("\nA001C001.jpg#xywh="));
+    // Another preset later, and one that somebody deleted: only those are made.
+    let web = place.path("state/goodgate/media/A001/web/CLIPS/A001C001.mp4");
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+    let before = inode(&web);
+    std::fs::remove_file(&proxy).unwrap();
+    place.config(
+        "[policy]\ndistinct_devices = false\n[[proxy]]\npreset = \"prores-proxy\"\n\
+         [[proxy]]\npreset = \"dnxhr-lb\"\nsuffix = \"_Proxy\"\n",
+    );
+    let clip = offload(&place);
+    assert_eq!(clip["media"], "ok", "{clip}");
+    assert!(proxy.is_file() && inode(&web) == before, "made again what was there");
+    assert!(rows(&place, &clip).contains(&made("dnxhr-lb", "dnxhr-lb", "_Proxy.mxf")), "{:?}", rows(&place, &clip));
+}
+
+#[test]
+fn pictures_and_findings_are_no_proxies_to_a_search() {
+    let place = station();
+    offload(&place);
+    for (preset, found) in [("web", 1), ("prores-proxy", 0)] {
+        let sql = "SELECT count(*) AS n FROM proxies WHERE state = 'ok' AND preset NOT IN ('web', 'prores-proxy')";
+        assert_eq!(place.run(&["sql", sql, "--json"]).expect(0).json()["rows"][0][0], 4, "before {preset} goes");
+        // Asked of the catalog, which is what a search reads.
+        let db = rusqlite::Connection::open(place.path("state/goodgate/catalog.db")).unwrap();
+        db.execute("DELETE FROM proxy WHERE preset = ?1", [preset]).unwrap();
+        drop(db);
+        let v = place.run(&["find", "has:proxy", "--json"]).expect(0).json();
+        assert_eq!(v["total"], found, "without {preset}");
+    }
 }

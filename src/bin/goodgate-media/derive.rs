@@ -3,11 +3,13 @@
 
 use crate::clock::Clock;
 use crate::facts::{best, display};
-use crate::file_io::Shared;
+use crate::file_io::{FileIo, Shared};
 use crate::input::{self, Refusal, decoder, decoder_options, next_packet};
 use crate::lane::{Item, Lane, share_sound};
+use crate::levels;
 use crate::movie::{self, Next, Picture, Plan};
-use crate::poster;
+use crate::pictures;
+use crate::qc::Qc;
 use crate::sound::{Ear, Track};
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Packet, Stream, codec, decoder::Video, ffi, frame, media};
@@ -15,8 +17,9 @@ use goodgate::media::protocol::{Body, Outcome, Request, rotation};
 use goodgate::preset::{Container, Output, Preset};
 use goodgate::timecode::{FrameRate, Timecode};
 use std::fs::File;
-use std::sync::Arc;
+use std::io::Write;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub fn derive(clip: File, request: &Request, outputs: Vec<File>) -> Body {
     let mut input = match input::open(Shared::new(clip, 0), request.max_pixels) {
@@ -93,12 +96,19 @@ impl Clip {
     /// Why this output is not made of the clip at all.
     fn unfit(&self, output: Output) -> Option<Outcome> {
         let unsupported = |why: &str| Some(Outcome::Unsupported(why.into()));
-        let Output::Proxy(recipe) = output else {
-            return if self.picture.is_none() { unsupported("no picture in it") } else { None };
-        };
-        if self.still {
+        if self.still && output != Output::Poster {
             return unsupported("a still: only a poster is made of it");
         }
+        let recipe = match output {
+            Output::Proxy(recipe) => recipe,
+            Output::Poster | Output::Filmstrip | Output::FilmstripIndex if self.picture.is_none() => {
+                return unsupported("no picture in it");
+            }
+            Output::Waveform if self.ears.is_empty() => {
+                return unsupported(self.deaf.first().map_or("no sound in it", String::as_str));
+            }
+            _ => return None,
+        };
         if !recipe.preset.is_relink() {
             return None;
         }
@@ -185,6 +195,8 @@ struct Lanes {
     /// Where sound goes in, and which tracks.
     sound: Vec<(SyncSender<Item>, Vec<usize>)>,
     outputs: Vec<Output>,
+    /// Findings, and where they go.
+    qc: Option<(Arc<Mutex<Qc>>, usize, Arc<Shared>)>,
 }
 
 impl Lanes {
@@ -192,15 +204,12 @@ impl Lanes {
     fn start(clip: &Clip, request: &Request, files: &[Arc<Shared>]) -> Self {
         let outputs = request.outputs.clone();
         let answered: Vec<Option<Outcome>> = outputs.iter().map(|o| clip.unfit(*o)).collect();
-        let mut lanes = Lanes { running: Vec::new(), answered, picture: None, sound: Vec::new(), outputs };
-        let poster = lanes.places(|o| o == Output::Poster);
-        if let (Some(at), Some((_, _, clock))) = (poster.first().copied(), &clip.picture) {
-            let (file, expected) = (files[at].clone(), clock.expected());
-            let turned = clip.plan.as_ref().and_then(|p| p.display).map_or(0, rotation);
-            let lane = Lane::start("poster", move |from, full| poster::run(&file, expected, turned, from, full));
-            lanes.picture = Some(lane.into.clone());
-            lanes.running.push((lane, vec![at]));
+        let mut lanes = Lanes { running: Vec::new(), answered, picture: None, sound: Vec::new(), outputs, qc: None };
+        if let Some(at) = lanes.places(|o| o == Output::Qc).first().copied() {
+            lanes.qc = Some((Arc::default(), at, files[at].clone()));
         }
+        lanes.start_levels(clip, files);
+        lanes.start_pictures(clip, request, files);
         let web = lanes.places(|o| matches!(o, Output::Proxy(r) if r.preset == Preset::Web));
         let relink = lanes.places(|o| o.is_relink());
         for at in web.into_iter().chain(relink.into_iter().rev()) {
@@ -215,9 +224,53 @@ impl Lanes {
         lanes
     }
 
+    fn start_levels(&mut self, clip: &Clip, files: &[Arc<Shared>]) {
+        let waveform = self.places(|o| o == Output::Waveform);
+        let qc = self.qc.as_ref().map(|(qc, ..)| qc.clone());
+        if clip.ears.is_empty() || (waveform.is_empty() && qc.is_none()) {
+            return;
+        }
+        let (tracks, file) = (clip.tracks(), waveform.first().map(|at| files[*at].clone()));
+        let places = tracks.iter().map(|(place, _)| *place).collect();
+        let lane = Lane::start("levels", move |from, full| levels::run(&tracks, file, qc, from, full));
+        self.sound.push((lane.into.clone(), places));
+        self.running.push((lane, waveform));
+    }
+
+    fn start_pictures(&mut self, clip: &Clip, request: &Request, files: &[Arc<Shared>]) {
+        let Some(((_, _, clock), plan)) = clip.picture.as_ref().zip(clip.plan.as_ref()) else { return };
+        let place = |lanes: &Self, output| lanes.places(|o| o == output).first().copied();
+        let places = [Output::Poster, Output::Filmstrip, Output::FilmstripIndex].map(|o| place(self, o));
+        let qc = self.qc.as_ref().map(|(qc, ..)| qc.clone());
+        if qc.is_none() && places.iter().all(Option::is_none) {
+            return;
+        }
+        let [poster, strip, index] = places.map(|at| at.map(|at| files[at].clone()));
+        let wanted = pictures::Wanted {
+            poster,
+            strip,
+            index,
+            sprite: request.sprite.clone(),
+            qc,
+            time_base: plan.time_base,
+            rate: plan.rate,
+            expected_frames: clock.expected(),
+            rotation_deg: plan.display.map_or(0, rotation),
+        };
+        let lane = Lane::start("pictures", move |from, full| pictures::run(wanted, from, full));
+        self.picture = Some(lane.into.clone());
+        self.running.push((lane, places.into_iter().flatten().collect()));
+    }
+
     /// The outputs of a kind that are still to be made.
     fn places(&self, wanted: impl Fn(Output) -> bool) -> Vec<usize> {
         (0..self.outputs.len()).filter(|i| self.answered[*i].is_none() && wanted(self.outputs[*i])).collect()
+    }
+
+    fn find(&self, note: impl FnOnce(&mut Qc)) {
+        if let Some((qc, ..)) = &self.qc {
+            note(&mut qc.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     fn want_more(&self) -> bool {
@@ -245,8 +298,24 @@ impl Lanes {
                 });
             }
         }
+        if let Some((qc, at, file)) = &self.qc {
+            self.answered[*at] = Some(match clip.picture.is_some() && seen.frames == 0 {
+                true => Outcome::Failed(seen.nothing()),
+                false => write_qc(qc, seen, file),
+            });
+        }
         let missing = || Outcome::Failed("goodgate-media made none".into());
         Body::Derived(self.answered.into_iter().map(|o| o.unwrap_or_else(missing)).collect())
+    }
+}
+
+fn write_qc(qc: &Mutex<Qc>, seen: &Seen, file: &Arc<Shared>) -> Outcome {
+    let mut qc = qc.lock().unwrap_or_else(PoisonError::into_inner);
+    (qc.version, qc.frames) = (1, seen.frames);
+    let json = serde_json::to_vec(&*qc).unwrap_or_default();
+    match FileIo::new(file.clone()).write_all(&json) {
+        Ok(()) => Outcome::Done { frames: seen.frames, note: None },
+        Err(e) => Outcome::Failed(file.trouble().unwrap_or_else(|| format!("can not be written: {e}"))),
     }
 }
 
@@ -264,6 +333,8 @@ struct Seen {
     hidden: u64,
     bad: u64,
     too_long: Option<String>,
+    /// The time of the last picture.
+    last: Option<i64>,
     /// Everything was read; else nobody wanted more.
     to_the_end: bool,
 }
@@ -353,6 +424,9 @@ impl<'a> Pass<'a> {
             None => decoder.send_eof(),
         };
         if let Some(packet) = packet {
+            if sent.is_err() {
+                self.lanes.find(|qc| qc.damage(seen.packets));
+            }
             seen.packets += 1;
             seen.bad += u64::from(sent.is_err());
             // SAFETY: the packet is alive.
@@ -363,6 +437,9 @@ impl<'a> Pass<'a> {
             let mut frame = frame::Video::empty();
             match decoder.receive_frame(&mut frame) {
                 Ok(()) => {
+                    if frame.is_corrupt() || frame.has_decode_errors() {
+                        self.lanes.find(|qc| qc.damage(seen.frames));
+                    }
                     seen.frames += 1;
                     if seen.frames > self.max_frames {
                         seen.too_long = Some(format!("longer than its limit of {} frames", self.max_frames));
@@ -370,11 +447,21 @@ impl<'a> Pass<'a> {
                     }
                     let at = clock.at(frame.timestamp());
                     frame.set_pts(Some(at));
+                    if let Some(before) = seen.last
+                        && clock.constant()
+                        && at > before + 1
+                    {
+                        self.lanes.find(|qc| qc.gap(seen.frames - 1, (at - before - 1).unsigned_abs()));
+                    }
+                    seen.last = Some(at);
                     if let Some(into) = &self.lanes.picture {
                         let _ = into.send(Item::Picture(frame));
                     }
                 }
-                Err(ffmpeg_next::Error::InvalidData) => seen.bad += 1,
+                Err(ffmpeg_next::Error::InvalidData) => {
+                    self.lanes.find(|qc| qc.damage(seen.frames));
+                    seen.bad += 1;
+                }
                 Err(_) => return,
             }
         }

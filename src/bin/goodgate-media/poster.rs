@@ -1,54 +1,30 @@
 //! The still: a JPEG as the clip looks when played, turned upright and with square pixels.
 
-use crate::file_io::{FileIo, Shared};
 use crate::input::dictionary;
-use crate::lane::{Full, Item, Made, failed, share};
+use crate::lane::share;
 use crate::scale::{Scaler, fit};
 use ffmpeg_next::{Packet, Rational, codec, color, encoder, format::Pixel, frame};
 use goodgate::preset::poster::{AT_PERCENT, MAX_WIDTH};
-use std::io::Write;
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 /// libav's scale for JPEG: 2 is best, 31 worst.
 const QUALITY: i32 = 4;
 
-/// The work of the poster's lane.
-pub fn run(file: &Arc<Shared>, expected_frames: u64, rotation_deg: u16, from: Receiver<Item>, full: Full) -> Vec<Made> {
-    let mut poster = Poster::new(expected_frames, rotation_deg);
-    let mut index = 0;
-    for item in from {
-        if let Item::Picture(frame) = item {
-            poster.look(&frame, index);
-            index += 1;
-        }
-        if poster.settled {
-            full.set();
-        }
-    }
-    let made = match poster.jpeg {
-        Some(jpeg) => FileIo::new(file.clone()).write_all(&jpeg).map_err(|e| format!("can not be written: {e}")),
-        None => Err(poster.trouble.unwrap_or_else(|| "no picture of it can be decoded".into())),
-    };
-    vec![made.map(|()| (1, None)).map_err(|why| failed(file, why))]
-}
-
-struct Poster {
+pub struct Poster {
     /// The frame that is wanted; the first one stands in while it has not come.
     at: u64,
     rotation_deg: u16,
-    jpeg: Option<Vec<u8>>,
-    settled: bool,
-    trouble: Option<String>,
+    pub jpeg: Option<Vec<u8>>,
+    pub settled: bool,
+    pub trouble: Option<String>,
 }
 
 impl Poster {
-    fn new(expected_frames: u64, rotation_deg: u16) -> Self {
+    pub fn new(expected_frames: u64, rotation_deg: u16) -> Self {
         let at = expected_frames.saturating_mul(AT_PERCENT) / 100;
         Poster { at, rotation_deg, jpeg: None, settled: false, trouble: None }
     }
 
-    fn look(&mut self, frame: &frame::Video, index: u64) {
+    pub fn look(&mut self, frame: &frame::Video, index: u64) {
         if self.settled || !(self.jpeg.is_none() || index >= self.at) {
             return;
         }
@@ -63,20 +39,25 @@ impl Poster {
     }
 }
 
-fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
+/// Filters for a picture as it looks when played: upright, with square pixels, at most so wide.
+pub fn upright(frame: &frame::Video, rotation_deg: u16, max_width: u32) -> String {
     let aspect = frame.aspect_ratio();
     let (n, d) = (u64::try_from(aspect.numerator()).unwrap_or(0), u64::try_from(aspect.denominator()).unwrap_or(0));
     let square =
         if n > 0 && d > 0 { (u64::from(frame.width()) * n / d).clamp(2, 1 << 16) as u32 } else { frame.width() };
     let upright = matches!(rotation_deg, 90 | 270);
-    let (w, h) = fit(square, frame.height(), MAX_WIDTH, if upright { frame.height() } else { square });
+    let (w, h) = fit(square, frame.height(), max_width, if upright { frame.height() } else { square });
     let turn = match rotation_deg {
         90 => "transpose=clock,",
         180 => "hflip,vflip,",
         270 => "transpose=cclock,",
         _ => "",
     };
-    let spec = format!("scale={w}:{h}:flags=bicubic:out_range=pc,setsar=1,{turn}format=yuvj420p");
+    format!("scale={w}:{h}:flags=bicubic:out_range=pc,setsar=1,{turn}format=yuvj420p")
+}
+
+fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
+    let spec = upright(frame, rotation_deg, MAX_WIDTH);
     let mut picture = None;
     let mut scaler = Scaler::new(Rational(1, 25), Box::new(move |_| spec.clone()));
     let mut keep = |out: frame::Video| {
@@ -88,7 +69,7 @@ fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
     encode(picture.ok_or("can not be scaled")?).map_err(|e| format!("can not be written as JPEG: {e}"))
 }
 
-fn encode(mut picture: frame::Video) -> Result<Vec<u8>, ffmpeg_next::Error> {
+pub fn encode(mut picture: frame::Video) -> Result<Vec<u8>, ffmpeg_next::Error> {
     let codec = encoder::find_by_name("mjpeg").ok_or(ffmpeg_next::Error::EncoderNotFound)?;
     let mut video = codec::Context::new_with_codec(codec).encoder().video()?;
     video.set_width(picture.width());

@@ -142,7 +142,8 @@ impl Through {
     }
 }
 
-fn has_layout(frame: &frame::Audio) -> bool {
+/// Whether the clip says which loudspeakers it means.
+pub fn has_layout(frame: &frame::Audio) -> bool {
     frame.channel_layout().bits().count_ones() == u32::from(frame.channels())
 }
 

@@ -309,7 +309,7 @@ impl MediaState {
 /// A small playable file or still made from a clip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProxyFile {
-    /// `web`, `poster`, or another preset.
+    /// `web`, `prores-proxy` or another preset, or `poster`, `filmstrip`, `filmstrip-index`, `waveform`, `qc`.
     pub preset: String,
     /// Absolute; `None` while it does not exist.
     pub path: Option<String>,

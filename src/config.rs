@@ -13,6 +13,7 @@ pub use units::{duration_text, parse_duration, parse_rate, parse_size, size_text
 
 use crate::digest::HashFormat;
 use crate::evidence::Policy;
+use crate::preset::{Preset, Recipe};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,8 +52,8 @@ pub struct Config {
     pub mhl: Mhl,
     pub verify: Verify,
     pub media: Media,
-    /// Presets of the proxies to make; the poster belongs to every one.
-    pub proxies: Vec<String>,
+    /// The proxies to make, each preset once; `web` is always among them, and the poster belongs to every one.
+    pub proxies: Vec<Proxy>,
     pub patrol: Patrol,
     /// `None`: nobody is told.
     pub notify: Option<Notify>,
@@ -200,6 +201,20 @@ pub struct Media {
     pub derive_limit: Duration,
 }
 
+/// One kind of proxy, as `[[proxy]]` asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    pub recipe: Recipe,
+    /// Between the clip's stem and the file ending.
+    pub suffix: String,
+}
+
+impl Proxy {
+    pub fn of(preset: Preset) -> Self {
+        Proxy { recipe: Recipe::of(preset), suffix: String::new() }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patrol {
     /// Every copy shall be proven again this often; `None`: coverage is not judged.
@@ -309,7 +324,7 @@ impl Default for Config {
                 probe_limit: Duration::from_secs(30),
                 derive_limit: Duration::from_secs(3600),
             },
-            proxies: vec!["web".into()],
+            proxies: vec![Proxy::of(Preset::ProresProxy), Proxy::of(Preset::Web)],
             patrol: Patrol::default(),
             notify: None,
             origins: BTreeMap::new(),

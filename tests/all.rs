@@ -41,6 +41,8 @@ mod oracle;
 mod place;
 #[path = "all/powercut.rs"]
 mod powercut;
+#[path = "all/proxies.rs"]
+mod proxies;
 #[path = "all/real_media.rs"]
 mod real_media;
 #[path = "all/register.rs"]

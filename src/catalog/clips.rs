@@ -1,7 +1,7 @@
 //! Clips: a view on a card's files, what libav says of them, what people add, and how they look as JSON.
 
 use super::error::{CatalogError, Fault};
-use super::show::{ClipFull, full};
+use super::show::{ClipFull, full, proxies_of};
 use super::{Catalog, new_id, parsed, relpath, text_of};
 use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
 use crate::fact::{ASSUMED, Fact, Field, Origin, Said};
@@ -84,6 +84,11 @@ impl Catalog {
             )?;
             Ok(())
         })
+    }
+
+    /// What was made of a clip, and what was not.
+    pub fn proxies(&self, id: ClipId) -> Result<Vec<ProxyFile>, CatalogError> {
+        self.read(|c| proxies_of(c, id))
     }
 
     pub fn tag(&mut self, id: ClipId, tag: &Tag) -> Result<(), CatalogError> {

@@ -207,7 +207,7 @@ fn has(part: Part) -> &'static str {
     match part {
         Part::Proxy => {
             "EXISTS (SELECT 1 FROM proxy p WHERE p.clip_id = k.id AND p.state = 'ok'
-               AND p.preset NOT IN ('poster', 'filmstrip', 'waveform'))"
+               AND p.preset NOT IN ('poster', 'filmstrip', 'filmstrip-index', 'waveform', 'qc'))"
         }
         Part::Poster => {
             "EXISTS (SELECT 1 FROM proxy p WHERE p.clip_id = k.id AND p.state = 'ok' AND p.preset = 'poster')"

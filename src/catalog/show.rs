@@ -92,7 +92,7 @@ fn copies_of(c: &Connection, id: ClipId) -> Result<Vec<String>, Fault> {
     Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
 }
 
-fn proxies_of(c: &Connection, id: ClipId) -> Result<Vec<ProxyFile>, Fault> {
+pub(super) fn proxies_of(c: &Connection, id: ClipId) -> Result<Vec<ProxyFile>, Fault> {
     let sql = "SELECT preset, path, state, note FROM proxy WHERE clip_id = ?1 ORDER BY preset";
     let read = |r: &Row<'_>| {
         Ok(ProxyFile {

@@ -46,8 +46,11 @@ pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(Strin
     out.put("media.layout", "root");
     out.put("media.probe_limit_secs", c.media.probe_limit.as_secs() as i64);
     out.put("media.derive_limit_secs", c.media.derive_limit.as_secs() as i64);
-    for (n, preset) in c.proxies.iter().enumerate() {
-        out.put(&format!("proxy[{n}].preset"), &preset[..]);
+    for (n, proxy) in c.proxies.iter().enumerate() {
+        out.put(&format!("proxy[{n}].preset"), proxy.recipe.preset.name());
+        out.put(&format!("proxy[{n}].container"), proxy.recipe.container.name());
+        out.put(&format!("proxy[{n}].suffix"), &proxy.suffix[..]);
+        out.put(&format!("proxy[{n}].vfr"), proxy.recipe.vfr);
     }
     out.maybe("patrol.every", c.patrol.every.map(duration_text));
     out.maybe("patrol.for", c.patrol.budget.map(duration_text));

@@ -1,6 +1,7 @@
 //! The TOML as it is written, and the checks that make a [`Config`] of it.
 
 use super::*;
+use crate::preset::Container;
 use serde::Deserialize;
 use std::ops::Range;
 use toml::Spanned;
@@ -117,6 +118,9 @@ struct RawMedia {
 #[serde(deny_unknown_fields)]
 struct RawProxy {
     preset: Text,
+    container: Option<Text>,
+    suffix: Option<Text>,
+    vfr: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -259,7 +263,7 @@ impl Source<'_> {
         set_if(&mut c.verify.seal, raw.verify.seal);
         self.media(raw.media, &mut c.media)?;
         if let Some(proxies) = raw.proxy {
-            c.proxies = proxies.iter().map(|p| self.preset(&p.preset)).collect::<Result<_, _>>()?;
+            c.proxies = self.proxies(proxies)?;
         }
         c.patrol = Patrol {
             every: self.unit(raw.patrol.every, parse_duration)?,
@@ -408,14 +412,51 @@ impl Source<'_> {
         self.number(raw.derive_limit_secs, 1..=DAY_SECS, |n| out.derive_limit = Duration::from_secs(n))
     }
 
-    fn preset(&self, text: &Text) -> Result<String, ConfigError> {
-        let known = ["web", "prores-proxy", "dnxhr-lb", "h264-intra"].map(|name| (name, name));
-        let name = self.one_of(text, &known)?;
-        if name != "web" {
-            let problem = format!("the preset \"{name}\" is not built yet: \"web\" is");
-            return Err(self.error(text.span(), problem, None));
+    fn proxies(&self, raw: Vec<RawProxy>) -> Result<Vec<Proxy>, ConfigError> {
+        let mut out: Vec<Proxy> = Vec::new();
+        for raw in &raw {
+            let proxy = self.proxy(raw)?;
+            if out.iter().any(|p| p.recipe.preset == proxy.recipe.preset) {
+                return Err(self.error(raw.preset.span(), "this preset is named twice", None));
+            }
+            out.push(proxy);
         }
-        Ok(name.into())
+        // It is what one looks at, whatever one cuts with.
+        if out.iter().all(|p| p.recipe.preset != Preset::Web) {
+            out.push(Proxy::of(Preset::Web));
+        }
+        Ok(out)
+    }
+
+    fn proxy(&self, raw: &RawProxy) -> Result<Proxy, ConfigError> {
+        let preset = self.one_of(&raw.preset, &Preset::ALL.map(|p| (p.name(), p)))?;
+        let mut proxy = Proxy::of(preset);
+        let mut at = raw.preset.span();
+        if let Some(container) = &raw.container {
+            proxy.recipe.container = self.one_of(container, &Container::ALL.map(|c| (c.name(), c)))?;
+            at = container.span();
+        }
+        if let Some(vfr) = &raw.vfr {
+            proxy.recipe.vfr = *vfr.get_ref();
+            // A container that cannot hold the preset is the first thing to say.
+            let without = Recipe { vfr: false, ..proxy.recipe };
+            if without.problem().is_none() {
+                at = vfr.span();
+            }
+        }
+        if let Some(problem) = proxy.recipe.problem() {
+            return Err(self.error(at, problem, None));
+        }
+        if let Some(suffix) = &raw.suffix {
+            let text = suffix.get_ref();
+            let bad = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
+            if text.chars().any(bad) || text.len() > 64 {
+                let problem = "a suffix is part of a file name: at most 64 bytes, none of / \\ : * ? \" < > |";
+                return Err(self.error(suffix.span(), problem, Some("for example \"_Proxy\"".into())));
+            }
+            proxy.suffix = text.clone();
+        }
+        Ok(proxy)
     }
 
     fn notify(&self, raw: &RawNotify) -> Result<Notify, ConfigError> {

@@ -68,18 +68,41 @@ fn unknown_keys_are_refused_in_every_section() {
 
 #[test]
 fn what_is_not_built_is_refused_with_a_sentence() {
-    for text in [
-        "[media]\nlayout = 'beside'",
-        "[[proxy]]\npreset = 'dnxhr-lb'",
-        "[[proxy]]\npreset = 'prores-proxy'",
-        "[[proxy]]\npreset = 'h264-intra'",
-        "[web]\nlisten = '127.0.0.1:80'",
-        "[[look]]\nname = 'a'",
-    ] {
+    for text in ["[media]\nlayout = 'beside'", "[web]\nlisten = '127.0.0.1:80'", "[[look]]\nname = 'a'"] {
         assert!(refused(text).problem.contains("not built yet"), "{text}: {}", refused(text));
     }
     assert!(parse("[media]\nlayout = 'root'").is_ok());
     assert!(!refused("[[proxy]]\npreset = 'wbe'").problem.contains("not built"));
+}
+
+#[test]
+fn proxies_are_those_that_are_named_and_always_the_web_proxy() {
+    let names = |text: &str| -> Vec<String> {
+        let proxies = parse(text).unwrap().proxies;
+        let name = |p: &Proxy| format!("{} {}{}", p.recipe.preset.name(), p.suffix, p.recipe.container.name());
+        proxies.iter().map(name).collect()
+    };
+    assert_eq!(names(""), ["prores-proxy mov", "web mp4"]);
+    assert_eq!(names("proxy = []"), ["web mp4"]);
+    assert_eq!(names("[[proxy]]\npreset = 'dnxhr-lb'\nsuffix = '_Proxy'"), ["dnxhr-lb _Proxymxf", "web mp4"]);
+    let two = "[[proxy]]\npreset = 'web'\n[[proxy]]\npreset = 'dnxhr-lb'\ncontainer = 'mov'\nvfr = true";
+    assert_eq!(names(two), ["web mp4", "dnxhr-lb mov"]);
+    assert!(parse(two).unwrap().proxies[1].recipe.vfr);
+}
+
+#[test]
+fn a_proxy_that_no_file_can_be_is_refused_where_it_stands() {
+    for (text, key) in [
+        ("preset = 'prores-proxy'\ncontainer = 'mxf'", "proxy[0].container"),
+        ("preset = 'h264-intra'\ncontainer = 'mxf'", "proxy[0].container"),
+        ("preset = 'web'\ncontainer = 'mov'", "proxy[0].container"),
+        ("preset = 'web'\ncontainer = 'avi'", "proxy[0].container"),
+        ("preset = 'dnxhr-lb'\nvfr = true", "proxy[0].vfr"),
+        ("preset = 'prores-proxy'\nsuffix = 'a/b'", "proxy[0].suffix"),
+        ("preset = 'web'\n[[proxy]]\npreset = 'web'", "proxy[1].preset"),
+    ] {
+        assert_eq!(refused(&format!("[[proxy]]\n{text}")).key, key, "{text}");
+    }
 }
 
 #[test]

@@ -8,15 +8,13 @@ use crate::disk::write::publish_whole;
 use crate::disk::{Root, facts};
 use crate::job::Step;
 use crate::media::{self, Derivation, DeriveRequest, Limits, Probe, Tool};
+use crate::preset::Output;
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use crate::sidecar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
-
-/// The outputs of every clip, their file ending, and the file a derivation leaves in its temporary folder.
-const OUTPUTS: [(&str, &str); 2] = [("web", "mp4"), ("poster", "jpg")];
 
 /// Folders of this card's copies that can be read now, with the files proven there.
 struct Copies(Vec<(Root, BTreeSet<RelPath>)>);
@@ -105,7 +103,7 @@ impl<'a> Room<'a> {
             }
             let Some(essence) = essence(&clip) else { continue };
             let fresh = self.known.contains_key(&clip.id);
-            if !fresh && (clip.media != MediaState::Ok || self.has_web(&clip, essence)?) {
+            if !fresh && (clip.media != MediaState::Ok || self.has_all(catalog, &clip, essence)?) {
                 continue;
             }
             if !fresh {
@@ -175,12 +173,29 @@ impl<'a> Room<'a> {
         sidecar::merge(metadata, said)
     }
 
-    fn has_web(&self, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
-        let target = self.target("web", essence, clip, "mp4")?;
-        Ok(target.under(&self.station.media_root()).is_file())
+    /// Whether each output is there or is known not to come.
+    fn has_all(&self, catalog: &Catalog, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
+        let rows = catalog.proxies(clip.id)?;
+        for (output, target) in self.outputs(clip, essence)? {
+            let row = rows.iter().find(|r| r.preset == output.name());
+            let given_up = row.is_some_and(|r| r.state == MediaState::Unsupported);
+            // Of sound alone no poster is asked for.
+            let expected = row.is_some() || matches!(output, Output::Proxy(_));
+            if expected && !given_up && !target.under(&self.station.media_root()).is_file() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// Makes the proxy and the poster unless both are there; `Failed` with the reason when an output was not to be had.
+    /// What is made of a clip, and where it goes.
+    fn outputs(&self, clip: &ClipRow, essence: &RelPath) -> Result<Vec<(Output, RelPath)>, IngestError> {
+        let proxies = self.station.config.proxies.iter().map(|p| (Output::Proxy(p.recipe), p.suffix.as_str()));
+        let all = proxies.chain(Output::PICTURES_AND_FINDINGS.map(|output| (output, "")));
+        all.map(|(output, suffix)| Ok((output, self.target(output, suffix, essence, clip)?))).collect()
+    }
+
+    /// Makes the outputs that are not there; `Failed` with the reason when one was not to be had.
     fn derive_one(
         &self,
         catalog: &mut Catalog,
@@ -188,20 +203,20 @@ impl<'a> Room<'a> {
         essence: &RelPath,
         metadata: &ClipMetadata,
     ) -> Result<(MediaState, Option<String>), IngestError> {
-        let targets: Vec<RelPath> =
-            OUTPUTS.iter().map(|(preset, ext)| self.target(preset, essence, clip, ext)).collect::<Result<_, _>>()?;
         let media = self.open_media_root()?;
-        let there: Vec<bool> = targets
-            .iter()
-            .map(|t| media.stat(t).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0))
-            .collect();
-        let video = metadata.video.is_some();
-        let want_web = !there[0] && self.station.config.proxies.iter().any(|p| p == "web");
-        let want_poster = !there[1] && video;
-        for (i, (preset, _)) in OUTPUTS.iter().enumerate().filter(|(i, _)| there[*i]) {
-            self.set(catalog, clip, preset, Some(&targets[i]), MediaState::Ok, None)?;
+        let mut missing = Vec::new();
+        for (output, target) in self.outputs(clip, essence)? {
+            if media.stat(&target).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0) {
+                self.set(catalog, clip, output, Some(&target), MediaState::Ok, None)?;
+            } else if match output {
+                Output::Proxy(_) | Output::Qc => true,
+                Output::Poster | Output::Filmstrip | Output::FilmstripIndex => metadata.video.is_some(),
+                Output::Waveform => !metadata.audio.is_empty(),
+            } {
+                missing.push((output, target));
+            }
         }
-        if !want_web && !want_poster {
+        if missing.is_empty() {
             // A kill behind the last rename leaves it.
             let _ = std::fs::remove_dir_all(self.work_path(clip));
             return Ok((MediaState::Ok, None));
@@ -212,12 +227,17 @@ impl<'a> Room<'a> {
         let work = self.work_folder(clip)?;
         let longest = Limits::for_derive(metadata.duration_ms);
         let limits = Limits { wall: longest.wall.min(self.station.config.media.derive_limit), ..longest };
+        let outputs: Vec<Output> = missing.iter().map(|(output, _)| *output).collect();
+        let sprite = self.target(Output::Filmstrip, "", essence, clip)?;
         let request = DeriveRequest {
             clip: file,
             out_dir: &work,
-            web: want_web,
-            poster: want_poster,
+            outputs: &outputs,
             start_tc: metadata.start_tc,
+            // What no camera wrote down, the slate says.
+            reel: Some(metadata.reel.as_deref().unwrap_or(&self.roll)),
+            name: &clip.name,
+            sprite: sprite.name(),
         };
         let derived = match media::derive(&self.tool, request, &limits) {
             Ok(derived) => derived,
@@ -226,38 +246,44 @@ impl<'a> Room<'a> {
                 return Ok((MediaState::Pending, Some(e.to_string())));
             }
         };
-        let mut failed = None;
-        for (i, got) in [derived.web, derived.poster].into_iter().enumerate() {
-            let preset = OUTPUTS[i].0;
+        let plays = missing.iter().zip(&derived).any(|((output, _), got)| {
+            matches!(output, Output::Proxy(_)) && !output.is_relink() && matches!(got, Derivation::Done { .. })
+        });
+        let (mut failed, mut without) = (None, None);
+        for ((output, target), got) in missing.iter().zip(derived) {
             match got {
-                None => {}
-                Some(Derivation::Done { path, note, .. }) => {
-                    let at = |source| IngestError::Write { path: targets[i].under(media.path()), source };
-                    publish_whole(&media, &path, &targets[i]).map_err(at)?;
-                    self.set(catalog, clip, preset, Some(&targets[i]), MediaState::Ok, note)?;
+                Derivation::Done { path, note, .. } => {
+                    let at = |source| IngestError::Write { path: target.under(media.path()), source };
+                    publish_whole(&media, &path, target).map_err(at)?;
+                    self.set(catalog, clip, *output, Some(target), MediaState::Ok, note)?;
                 }
-                Some(Derivation::Unsupported(why)) => {
-                    self.set(catalog, clip, preset, None, MediaState::Unsupported, Some(why))?;
+                Derivation::Unsupported(why) => {
+                    // Worth a word only of a clip that can be played.
+                    if output.is_relink() && metadata.video.is_some() && plays {
+                        without = without.or(Some(format!("no {}: {why}", output.name())));
+                    }
+                    self.set(catalog, clip, *output, None, MediaState::Unsupported, Some(why))?;
                 }
-                Some(Derivation::Failed(why)) => {
-                    failed = failed.or(Some(format!("{preset}: {why}")));
-                    self.set(catalog, clip, preset, None, MediaState::Failed, Some(why))?;
+                Derivation::Failed(why) => {
+                    failed = failed.or(Some(format!("{}: {why}", output.name())));
+                    self.set(catalog, clip, *output, None, MediaState::Failed, Some(why))?;
                 }
             }
         }
         let _ = std::fs::remove_dir_all(&work);
-        Ok((if failed.is_some() { MediaState::Failed } else { MediaState::Ok }, failed))
+        Ok((if failed.is_some() { MediaState::Failed } else { MediaState::Ok }, failed.or(without)))
     }
 
     /// `ROLL/web/<card path>/<stem>.mp4` below the media root. Two clips of one stem in one folder keep apart by name.
-    fn target(&self, preset: &str, essence: &RelPath, clip: &ClipRow, ext: &str) -> Result<RelPath, IngestError> {
+    fn target(&self, output: Output, suffix: &str, essence: &RelPath, clip: &ClipRow) -> Result<RelPath, IngestError> {
         let bad = |e: crate::relpath::BadPath| IngestError::Internal(e.to_string());
-        let folder = RelPath::new(format!("{}/{preset}", self.roll)).map_err(bad)?.join_rel(&essence.parent());
+        let folder = format!("{}/{}", self.roll, output.folder());
+        let folder = RelPath::new(folder).map_err(bad)?.join_rel(&essence.parent());
         let stem = match clip.name.as_bytes() == essence.name() {
             true => essence.name(),
             false => essence.stem(),
         };
-        folder.join([stem, b".", ext.as_bytes()].concat()).map_err(bad)
+        folder.join([stem, suffix.as_bytes(), b".", output.extension().as_bytes()].concat()).map_err(bad)
     }
 
     fn open_media_root(&self) -> Result<Root, IngestError> {
@@ -284,13 +310,13 @@ impl<'a> Room<'a> {
         &self,
         catalog: &mut Catalog,
         clip: &ClipRow,
-        preset: &str,
+        output: Output,
         target: Option<&RelPath>,
         state: MediaState,
         note: Option<String>,
     ) -> Result<(), IngestError> {
         let path = target.map(|t| t.under(&self.station.media_root()).display().to_string());
-        let proxy = ProxyFile { preset: preset.to_owned(), path, state, note };
+        let proxy = ProxyFile { preset: output.name().to_owned(), path, state, note };
         Ok(catalog.set_proxy(clip.id, &proxy)?)
     }
 }

@@ -33,6 +33,8 @@ pub(super) fn run(
     let text = serde_json::to_string(request).map_err(|e| start(io::Error::other(e)))?;
     let mut command = Command::new(&tool.path);
     command.arg(verb).arg(text).env_clear().current_dir("/");
+    // Each arena reserves address space that its limit counts, one for each thread.
+    command.env("MALLOC_ARENA_MAX", "2");
     command.stdin(files.clip).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mappings = files.outputs.into_iter().map(|(f, n)| FdMapping { parent_fd: f.into(), child_fd: n }).collect();
     command.fd_mappings(mappings).map_err(|e| start(io::Error::other(e)))?;

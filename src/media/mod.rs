@@ -9,6 +9,7 @@ pub mod protocol;
 mod said;
 
 use crate::clip::{ClipMetadata, MediaState};
+use crate::preset::Output;
 use crate::timecode::Timecode;
 use protocol::{Body, Kind, Outcome, Request};
 use std::fs::File;
@@ -88,15 +89,17 @@ impl Limits {
         }
     }
 
-    /// Ten minutes, and ten times the clip's own length.
+    /// Ten minutes, and thirty times the clip's own length.
     pub fn for_derive(duration_ms: Option<u64>) -> Self {
-        let secs = 600 + duration_ms.unwrap_or(0).min(24 * 3_600_000) / 100;
+        let length = duration_ms.unwrap_or(0).min(24 * 3_600_000) / 1000;
+        let secs = 600 + length * 30;
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(4) as u16;
         Limits {
             wall: Duration::from_secs(secs),
             cpu_secs: secs * u64::from(threads),
-            memory_bytes: 3 << 30,
-            output_bytes: 8 << 30,
+            memory_bytes: 4 << 30,
+            // A relink proxy of many small cells has some 25 MB a second at most.
+            output_bytes: (8 << 30) + length * 50_000_000,
             max_frames: 24 * 3600 * 120,
             threads,
             ..Self::for_probe()
@@ -106,9 +109,11 @@ impl Limits {
     fn request(&self) -> Request {
         Request {
             version: protocol::VERSION,
-            web: false,
-            poster: false,
+            outputs: Vec::new(),
             start_tc: None,
+            reel: None,
+            clip: String::new(),
+            sprite: String::new(),
             memory_bytes: self.memory_bytes,
             cpu_secs: self.cpu_secs,
             output_bytes: self.output_bytes,
@@ -146,7 +151,7 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
         Body::Unsupported(reason) => return Ok(Probe::Unsupported(reason)),
         Body::Failed(reason) => return Ok(Probe::Failed(with_log(reason, &log))),
         Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
-        Body::Derived { .. } => return Ok(Probe::Failed("goodgate-media answered another question".into())),
+        Body::Derived(_) => return Ok(Probe::Failed("goodgate-media answered another question".into())),
     };
     let of = |kind| facts.streams.iter().find(move |s| s.kind == kind && s.best);
     let Some(main) = of(Kind::Video).or(of(Kind::Audio)) else {
@@ -174,11 +179,15 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
 pub struct DeriveRequest<'a> {
     /// A proven copy, open for reading.
     pub clip: File,
-    /// An existing temporary folder of ours; the files appear there as `web.mp4` and `poster.jpg`.
+    /// An existing temporary folder of ours; each output appears there as `NAME.EXTENSION`.
     pub out_dir: &'a Path,
-    pub web: bool,
-    pub poster: bool,
+    pub outputs: &'a [Output],
     pub start_tc: Option<Timecode>,
+    pub reel: Option<&'a str>,
+    /// The clip's name.
+    pub name: &'a str,
+    /// The name that the filmstrip's file will have, for its index.
+    pub sprite: &'a [u8],
 }
 
 /// How one output went.
@@ -195,37 +204,40 @@ pub enum Derivation {
     Failed(String),
 }
 
-/// `None`: was not asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Derived {
-    pub web: Option<Derivation>,
-    pub poster: Option<Derivation>,
-}
-
-/// Makes a clip's proxy and poster in `out_dir`; the caller moves them. An output that failed leaves no file.
-pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<Derived, MediaError> {
-    let web = want.web.then(|| Pending::make(want.out_dir.join("web.mp4"))).transpose()?;
-    let poster = want.poster.then(|| Pending::make(want.out_dir.join("poster.jpg"))).transpose()?;
-    let start_tc = want.start_tc.map(|tc| (tc.to_string(), tc.rate.num(), tc.rate.den()));
-    let request = Request { web: want.web, poster: want.poster, start_tc, ..limits.request() };
-    let mut outputs = Vec::new();
-    for (pending, fd) in [(&web, protocol::WEB_FD), (&poster, protocol::POSTER_FD)] {
-        if let Some(p) = pending {
-            outputs.push((p.duplicate()?, fd));
-        }
-    }
-    let all = |why: Outcome| (Some(why.clone()), Some(why));
+/// Makes a clip's outputs in `out_dir`; the caller moves them. One answer for each, in order; an output that failed
+/// leaves no file and costs no other one.
+pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<Vec<Derivation>, MediaError> {
+    let path = |o: &Output| want.out_dir.join(format!("{}.{}", o.name(), o.extension()));
+    let pending: Vec<Pending> = want.outputs.iter().map(|o| Pending::make(path(o))).collect::<Result<_, _>>()?;
+    let request = Request {
+        outputs: want.outputs.to_vec(),
+        start_tc: want.start_tc.map(|tc| (tc.to_string(), tc.rate.num(), tc.rate.den())),
+        reel: want.reel.map(protocol::clean),
+        clip: protocol::clean(want.name),
+        sprite: address(want.sprite),
+        ..limits.request()
+    };
+    let numbered = pending.iter().zip(protocol::FIRST_OUTPUT_FD..);
+    let outputs = numbered.map(|(p, fd)| Ok((p.duplicate()?, fd))).collect::<Result<_, MediaError>>()?;
     let files = child::Files { clip: want.clip, outputs };
     let answer = child::run(tool, "derive", &request, limits, files)?;
     let (answer, log) = answer.unwrap_or_else(|reason| (Body::Failed(reason), String::new()));
-    let (for_web, for_poster) = match answer {
-        Body::Derived { web, poster } => (web, poster),
+    let all = |why: Outcome| vec![why; pending.len()];
+    let outcomes = match answer {
+        Body::Derived(outcomes) => outcomes,
         Body::Unsupported(reason) => all(Outcome::Unsupported(reason)),
         Body::Failed(reason) => all(Outcome::Failed(reason)),
         Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
         Body::Facts(_) => all(Outcome::Failed("goodgate-media answered another question".into())),
     };
-    Ok(Derived { web: web.map(|p| p.settle(for_web, &log)), poster: poster.map(|p| p.settle(for_poster, &log)) })
+    let mut outcomes = outcomes.into_iter();
+    Ok(pending.into_iter().map(|p| p.settle(outcomes.next(), &log)).collect())
+}
+
+/// A file name as part of an address.
+fn address(name: &[u8]) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.~".contains(b);
+    name.iter().map(|b| if plain(b) { char::from(*b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 fn with_log(reason: String, log: &str) -> String {

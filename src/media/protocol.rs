@@ -3,9 +3,10 @@
 //! The reply is `GGM1`, its length as a little-endian u32, and JSON. The child has held hostile media in its memory,
 //! so a reply is as hostile as the clip: bounded, cleaned, and range-checked before anything uses it.
 
+use crate::preset::Output;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 pub const MAX_REPLY_BYTES: usize = 256 * 1024;
 pub const MAX_TEXT_BYTES: usize = 4096;
 pub const MAX_STREAMS: usize = 64;
@@ -15,19 +16,23 @@ pub const MAX_UNIT_BYTES: usize = 4096;
 pub const MAX_TAGS: usize = 64;
 const MAGIC: &[u8; 4] = b"GGM1";
 
-/// The child's descriptors beyond 0 (clip), 1 (reply) and 2 (log).
-pub const WEB_FD: i32 = 3;
-pub const POSTER_FD: i32 = 4;
+/// The outputs' descriptors follow one another from here, in order; before them lie 0 (clip), 1 (reply), 2 (log).
+pub const FIRST_OUTPUT_FD: i32 = 3;
+pub const MAX_OUTPUTS: usize = 16;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     pub version: u32,
-    /// Descriptor 3 is open for the proxy.
-    pub web: bool,
-    /// Descriptor 4 is open for the poster.
-    pub poster: bool,
-    /// Written into the proxy where MP4 can hold it, with the rate it counts in.
+    /// What to make; the first one goes to descriptor [`FIRST_OUTPUT_FD`].
+    pub outputs: Vec<Output>,
+    /// The clip's start, with the rate it counts in.
     pub start_tc: Option<(String, u32, u32)>,
+    /// For proxies whose container holds it.
+    pub reel: Option<String>,
+    /// The clip's name, likewise.
+    pub clip: String,
+    /// The filmstrip's address as its index names it.
+    pub sprite: String,
     pub memory_bytes: u64,
     pub cpu_secs: u64,
     pub output_bytes: u64,
@@ -48,10 +53,8 @@ pub struct Reply {
 #[serde(rename_all = "snake_case")]
 pub enum Body {
     Facts(Box<Facts>),
-    Derived {
-        web: Option<Outcome>,
-        poster: Option<Outcome>,
-    },
+    /// One for each output of the request, in its order.
+    Derived(Vec<Outcome>),
     /// libav has no reader for this.
     Unsupported(String),
     /// libav knows what it is and can not read it.
@@ -180,8 +183,9 @@ impl Body {
                     clean_tags(&mut s.tags);
                 }
             }
-            Body::Derived { web, poster } => {
-                for outcome in [web, poster].into_iter().flatten() {
+            Body::Derived(outcomes) => {
+                outcomes.truncate(MAX_OUTPUTS);
+                for outcome in outcomes {
                     match outcome {
                         Outcome::Done { note, .. } => *note = note.as_deref().map(clean),
                         Outcome::Unsupported(text) | Outcome::Failed(text) => *text = clean(text),

@@ -1,7 +1,8 @@
 //! The child on real clips: made with the ffmpeg program, damaged, hostile, and from cameras.
 
 use goodgate::clip::{ClipMetadata, MediaState};
-use goodgate::media::{Derivation, DeriveRequest, Derived, Limits, Probe, Tool, derive, probe};
+use goodgate::media::{Derivation, DeriveRequest, Limits, Probe, Tool, derive, probe};
+use goodgate::preset::{Output, Recipe};
 use goodgate::timecode::{FrameRate, Timecode};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,12 +12,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-fn tool() -> Tool {
+pub(crate) fn tool() -> Tool {
     Tool { path: env!("CARGO_BIN_EXE_goodgate-media").into() }
 }
 
 /// Runs ffmpeg in a new folder and gives the clip it made there.
-fn clip(name: &str, args: &str) -> (TempDir, PathBuf) {
+pub(crate) fn clip(name: &str, args: &str) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     let status = Command::new("ffmpeg")
@@ -36,17 +37,33 @@ fn ask(path: &Path) -> Probe {
     probe(&tool(), File::open(path).unwrap(), &Limits::for_probe()).unwrap()
 }
 
-fn facts(path: &Path) -> ClipMetadata {
+pub(crate) fn facts(path: &Path) -> ClipMetadata {
     match ask(path) {
         Probe::Ok(m) => *m,
         other => panic!("{}: {other:?}", path.display()),
     }
 }
 
-fn make(path: &Path, out: &Path, start_tc: Option<Timecode>) -> Derived {
+/// What a browser needs of a clip.
+const WEB: Output = Output::Proxy(Recipe::WEB);
+
+/// How the proxy for the browser and the poster went.
+struct Derived {
+    web: Option<Derivation>,
+    poster: Option<Derivation>,
+}
+
+fn derive_with(tool: &Tool, path: &Path, out: &Path, start_tc: Option<Timecode>, limits: &Limits) -> Derived {
     let clip = File::open(path).unwrap();
-    let want = DeriveRequest { clip, out_dir: out, web: true, poster: true, start_tc };
-    derive(&tool(), want, &Limits::for_derive(None)).unwrap()
+    let outputs = [WEB, Output::Poster];
+    let want =
+        DeriveRequest { clip, out_dir: out, outputs: &outputs, start_tc, reel: None, name: "a", sprite: b"a.jpg" };
+    let mut made = derive(tool, want, limits).unwrap().into_iter();
+    Derived { web: made.next(), poster: made.next() }
+}
+
+fn make(path: &Path, out: &Path, start_tc: Option<Timecode>) -> Derived {
+    derive_with(&tool(), path, out, start_tc, &Limits::for_derive(None))
 }
 
 fn done(d: &Option<Derivation>) -> (&Path, u64, Option<&str>) {
@@ -65,7 +82,7 @@ fn reason(d: &Option<Derivation>) -> &str {
 }
 
 /// What ffprobe says of one entry of the first stream of a kind.
-fn ffprobe(path: &Path, stream: &str, entry: &str) -> String {
+pub(crate) fn ffprobe(path: &Path, stream: &str, entry: &str) -> String {
     let out = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", stream, "-count_packets", "-of", "csv=p=0", "-show_entries", entry])
         .arg(path)
@@ -300,11 +317,12 @@ fn a_captured_child_only_harms_its_clip() {
         ("sh -c 'echo out of luck >&2; exit 3'", "exit code 3: out of luck"),
     ] {
         let (_keep, tool) = impostor(act);
-        let clip = || File::open("/dev/null").unwrap();
-        let Probe::Failed(why) = probe(&tool, clip(), &Limits::for_probe()).unwrap() else { panic!("{act}") };
+        let clip = Path::new("/dev/null");
+        let Probe::Failed(why) = probe(&tool, File::open(clip).unwrap(), &Limits::for_probe()).unwrap() else {
+            panic!("{act}")
+        };
         assert!(why.contains(says), "{act}: {why}");
-        let want = DeriveRequest { clip: clip(), out_dir: dir.path(), web: true, poster: true, start_tc: None };
-        let d = derive(&tool, want, &Limits::for_derive(None)).unwrap();
+        let d = derive_with(&tool, clip, dir.path(), None, &Limits::for_derive(None));
         assert!(reason(&d.web).contains(says) && reason(&d.poster).contains(says));
         assert!(files_in(dir.path()).is_empty());
     }
@@ -315,10 +333,8 @@ fn limits_are_named_when_they_end_a_proxy() {
     let (dir, mov) = clip("a.mov", &format!("{PICTURE}25 -c:v mpeg4"));
     let with = |limits: Limits| {
         let out = tempfile::tempdir_in(dir.path()).unwrap();
-        let clip = File::open(&mov).unwrap();
-        let want = DeriveRequest { clip, out_dir: out.path(), web: true, poster: false, start_tc: None };
-        let d = derive(&tool(), want, &limits).unwrap();
-        assert!(files_in(out.path()).is_empty());
+        let d = derive_with(&tool(), &mov, out.path(), None, &limits);
+        assert!(!out.path().join("web.mp4").exists());
         reason(&d.web).to_owned()
     };
     let base = Limits::for_derive(None);

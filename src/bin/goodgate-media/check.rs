@@ -1,41 +1,137 @@
-//! A proxy is done when it was read back: opened anew, its frames counted, the first one decoded.
+//! A proxy is done when it was read back: opened anew, its frames counted, the first and the last of them decoded, and
+//! everything that relinking goes by compared with what was meant to be written.
 
 use crate::file_io::Shared;
 use crate::input::{self, Refusal, decoder, decoder_options, next_packet};
-use ffmpeg_next::{Error, codec, frame, media};
+use ffmpeg_next::{Codec, Error, Packet, Rational, Stream, codec, color, frame, media};
+use goodgate::preset::Preset;
 use std::sync::Arc;
 
-/// `frames` is how many pictures were written, `None` for sound alone.
-pub fn check(file: Arc<Shared>, frames: Option<u64>, max_pixels: u64) -> Result<(), String> {
+pub type Colour = (color::Primaries, color::TransferCharacteristic, color::Space);
+
+/// What must come back.
+pub struct Expected {
+    pub preset: Preset,
+    /// `None`: sound alone.
+    pub frames: Option<u64>,
+    /// `None`: it varies.
+    pub rate: Option<Rational>,
+    pub start_tc: Option<String>,
+    pub size: Option<(u32, u32)>,
+    pub colour: Option<Colour>,
+    /// Rate and channels of each track.
+    pub voices: Vec<(u32, u16)>,
+}
+
+pub fn check(file: Arc<Shared>, expected: &Expected, max_pixels: u64) -> Result<(), String> {
     let say = |e: Error| format!("the proxy can not be read back: {e}");
     let mut input = input::open(file, max_pixels).map_err(|refusal| match refusal {
         Refusal::Unsupported(why) | Refusal::Failed(why) => format!("the proxy can not be read back: {why}"),
     })?;
-    let kind = if frames.is_some() { media::Type::Video } else { media::Type::Audio };
+    let kind = if expected.frames.is_some() { media::Type::Video } else { media::Type::Audio };
     let stream = input.streams().best(kind).ok_or("the proxy has no stream that plays")?;
     let index = stream.index();
+    if expected.frames.is_some() {
+        picture(&stream, expected)?;
+    }
     let codec = decoder(stream.parameters().id()).ok_or("the proxy has no decoder")?;
-    let context = codec::Context::from_parameters(stream.parameters()).map_err(say)?;
-    let mut opened = context.decoder().open_as_with(codec, decoder_options(max_pixels)).map_err(say)?;
-    let (mut seen, mut decoded) = (0, false);
-    let mut frame = frame::Video::empty();
+    let parameters = stream.parameters();
+    let mut voices = Vec::new();
+    for s in input.streams().filter(|s| s.parameters().medium() == media::Type::Audio) {
+        let opened = codec::Context::from_parameters(s.parameters()).and_then(|c| c.decoder().audio()).map_err(say)?;
+        voices.push((opened.rate(), opened.channels()));
+    }
+    if expected.preset.is_relink() && voices != expected.voices {
+        return Err(format!("its sound came back as {voices:?} (Hz, channels), not {:?}", expected.voices));
+    }
+    let open = |codec: Codec| -> Result<codec::decoder::Opened, Error> {
+        let context = codec::Context::from_parameters(parameters.clone())?;
+        context.decoder().open_as_with(codec, decoder_options(max_pixels))
+    };
+    // What the last picture needs: all since the last one that needs nothing.
+    let (mut seen, mut tail, mut head) = (0u64, Vec::<Packet>::new(), Vec::new());
+    // AAC begins with packets from which nothing comes.
+    let enough = if kind == media::Type::Video { 1 } else { 8 };
     while let Some(packet) = next_packet(&mut input) {
         if packet.stream() != index {
             continue;
         }
         seen += 1;
-        if !decoded {
-            opened.send_packet(&packet).map_err(say)?;
-            decoded = opened.receive_frame(&mut frame).is_ok();
+        if packet.is_key() {
+            tail.clear();
+        }
+        if head.len() < enough {
+            head.push(packet.clone());
+        }
+        tail.push(packet);
+    }
+    match expected.frames {
+        Some(written) if written != seen => return Err(format!("{written} frames were written, {seen} read back")),
+        _ => {}
+    }
+    if decode(open(codec).map_err(say)?, &head) == 0 {
+        return Err("the first frame of the proxy can not be decoded".into());
+    }
+    let at_end = decode(open(codec).map_err(say)?, &tail);
+    if kind == media::Type::Video && at_end != tail.len() {
+        return Err("the last frame of the proxy can not be decoded".into());
+    }
+    Ok(())
+}
+
+/// How many frames come out.
+fn decode(mut decoder: codec::decoder::Opened, packets: &[Packet]) -> usize {
+    let mut frame = frame::Video::empty();
+    let mut got = 0;
+    for packet in packets {
+        if decoder.send_packet(packet).is_err() {
+            return got;
+        }
+        while decoder.receive_frame(&mut frame).is_ok() {
+            got += 1;
         }
     }
-    if !decoded {
-        opened.send_eof().map_err(say)?;
-        decoded = opened.receive_frame(&mut frame).is_ok();
+    if decoder.send_eof().is_ok() {
+        while decoder.receive_frame(&mut frame).is_ok() {
+            got += 1;
+        }
     }
-    match frames {
-        Some(written) if written != seen => Err(format!("{written} frames were written, {seen} read back")),
-        _ if !decoded => Err("no frame of the proxy can be decoded".into()),
-        _ => Ok(()),
+    got
+}
+
+fn picture(stream: &Stream<'_>, expected: &Expected) -> Result<(), String> {
+    let same = |a: Rational, b: Rational| {
+        i64::from(a.numerator()) * i64::from(b.denominator()) == i64::from(b.numerator()) * i64::from(a.denominator())
+    };
+    let rate = stream.avg_frame_rate();
+    // The web proxy of a clip with gaps shows them.
+    if let Some(meant) = expected.rate.filter(|_| expected.preset.is_relink())
+        && !same(meant, rate)
+    {
+        return Err(format!("its frame rate came back as {rate}, not {meant}"));
     }
+    let tc = stream.metadata().get("timecode").map(str::to_owned);
+    if let Some(meant) = &expected.start_tc
+        && tc.as_ref() != Some(meant)
+    {
+        return Err(format!("its timecode came back as {}, not {meant}", tc.as_deref().unwrap_or("none")));
+    }
+    let opened = codec::Context::from_parameters(stream.parameters()).and_then(|c| c.decoder().video());
+    let opened = opened.map_err(|e| format!("the proxy can not be read back: {e}"))?;
+    let size = (opened.width(), opened.height());
+    if let Some(meant) = expected.size
+        && size != meant
+    {
+        return Err(format!("its size came back as {size:?}, not {meant:?}"));
+    }
+    let is = (opened.color_primaries(), opened.color_transfer_characteristic(), opened.color_space());
+    if let Some(meant) = expected.colour.filter(|_| expected.preset.is_relink()) {
+        // DNxHR has no way to say that it does not know its matrix.
+        let free = expected.preset == Preset::DnxhrLb && meant.2 == color::Space::Unspecified;
+        let is = if free { (is.0, is.1, meant.2) } else { is };
+        if is != meant {
+            return Err(format!("its colour came back as {is:?}, not {meant:?}"));
+        }
+    }
+    Ok(())
 }

@@ -21,7 +21,14 @@ impl Clock {
     pub fn new(stream: &Stream<'_>) -> Self {
         let (r, average) = (stream.rate(), stream.avg_frame_rate());
         let known = |r: &Rational| r.numerator() > 0 && r.denominator() > 0;
-        let rate = Some(r).filter(known).or(Some(average).filter(known)).unwrap_or(Rational(25, 1));
+        let mut rate = Some(r).filter(known).or(Some(average).filter(known)).unwrap_or(Rational(25, 1));
+        if known(&average)
+            && interlaced(stream)
+            && near(rate, Rational(average.numerator().saturating_mul(2), average.denominator()))
+        {
+            // Fields were counted.
+            rate = average;
+        }
         let start = Some(stream.start_time()).filter(|t| *t != ffmpeg_next::ffi::AV_NOPTS_VALUE);
         let from = if known(&stream.time_base()) { stream.time_base() } else { FINE };
         let counted = rescale(stream.duration().max(0), from, rate.invert());
@@ -78,6 +85,12 @@ impl Clock {
         self.last = believable.unwrap_or(fallback);
         self.last
     }
+}
+
+fn interlaced(stream: &Stream<'_>) -> bool {
+    // SAFETY: a stream's parameters live as long as its input. Read as a plain number: a damaged file may hold one that
+    // is no variant of the enum. 0 is unknown, 1 progressive.
+    unsafe { (&raw const (*(*stream.as_ptr()).codecpar).field_order).cast::<i32>().read() > 1 }
 }
 
 /// Within half a thousandth: a clip's average is rounded by its own last frame.

@@ -21,16 +21,17 @@ impl Rights {
     }
 }
 
-/// Descriptors: 0-4, and a few for libraries that probe.
-const MAX_FILES: u64 = 16;
+/// Descriptors beside the inherited ones: a few for libraries that probe.
+const MAX_FILES: u64 = 11;
 
-pub fn confine(memory_bytes: u64, cpu_secs: u64, output_bytes: u64) -> Rights {
-    close_strays();
+/// `inherited` is how many descriptors are ours from our parent, from 0 on; `clip` is one more that is kept.
+pub fn confine(memory_bytes: u64, cpu_secs: u64, output_bytes: u64, inherited: u32, clip: Option<u32>) -> Rights {
+    close_strays(inherited, clip);
     let _ = process::set_parent_process_death_signal(Some(Signal::KILL));
     let _ = process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable);
     limit(Resource::As, memory_bytes);
     limit(Resource::Core, 0);
-    limit(Resource::Nofile, MAX_FILES);
+    limit(Resource::Nofile, MAX_FILES + u64::from(inherited.max(clip.unwrap_or(0))));
     // A backstop: the writers refuse earlier, with words.
     limit(Resource::Fsize, output_bytes.saturating_add(1 << 20));
     limit(Resource::Cpu, cpu_secs);
@@ -48,11 +49,21 @@ fn limit(what: Resource, value: u64) {
 }
 
 /// Descriptors a careless ancestor left open would be rights too.
-fn close_strays() {
-    let first: libc::c_uint = 6;
-    // SAFETY: nothing of ours is open beyond the five inherited descriptors and the copy of descriptor 0 that
-    // `answer` made, which takes the lowest free number. Failure (an old kernel) changes nothing.
-    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+fn close_strays(inherited: u32, clip: Option<u32>) {
+    let close = |first: u32, last: u32| {
+        if first <= last {
+            // SAFETY: nothing of ours is open but the inherited descriptors and the clip, which are left out. Failure
+            // (an old kernel) changes nothing.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    };
+    match clip.filter(|c| *c >= inherited) {
+        Some(clip) => {
+            close(inherited, clip.saturating_sub(1));
+            close(clip + 1, u32::MAX);
+        }
+        None => close(inherited, u32::MAX),
+    }
 }
 
 /// All rights handled, none granted.

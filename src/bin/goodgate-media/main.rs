@@ -9,19 +9,25 @@ mod check;
 mod clock;
 mod confine;
 mod derive;
+mod encode;
 mod facts;
 mod file_io;
 mod input;
+mod lane;
+mod levels;
+mod movie;
+mod mux;
+mod pictures;
 mod poster;
+mod qc;
 mod scale;
 mod selftest;
 mod sound;
-mod web;
 
-use goodgate::media::protocol::{Body, POSTER_FD, Reply, Request, VERSION, WEB_FD};
+use goodgate::media::protocol::{Body, FIRST_OUTPUT_FD, MAX_OUTPUTS, Reply, Request, VERSION};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -29,6 +35,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["probe" | "derive", request] => match serde_json::from_str::<Request>(request) {
+            Ok(request) if request.outputs.len() > MAX_OUTPUTS => usage("too many outputs"),
             Ok(request) if request.version == VERSION => answer(args[0], &request),
             Ok(request) => usage(&format!("a request of version {}: another goodgate", request.version)),
             Err(e) => usage(&format!("the request can not be read: {e}")),
@@ -49,19 +56,19 @@ fn answer(verb: &str, request: &Request) -> ExitCode {
         Ok(fd) => File::from(fd),
         Err(e) => return usage(&format!("no clip on descriptor 0: {e}")),
     };
-    let web = request.web.then(|| inherited(WEB_FD));
-    let poster = request.poster.then(|| inherited(POSTER_FD));
+    let outputs: Vec<File> = (FIRST_OUTPUT_FD..).take(request.outputs.len()).map(inherited).collect();
     // Without it libav's errors have no words.
     ffmpeg_next::util::error::register_all();
     // Warnings would drown the one line that says why a clip can not be read.
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
-    let rights = confine::confine(request.memory_bytes, request.cpu_secs, request.output_bytes);
+    let (ours, clip_fd) = (FIRST_OUTPUT_FD as u32 + outputs.len() as u32, u32::try_from(clip.as_raw_fd()).ok());
+    let rights = confine::confine(request.memory_bytes, request.cpu_secs, request.output_bytes, ours, clip_fd);
     let body = if !rights.any() && !request.allow_unconfined {
         Body::Refused("this kernel offers neither Landlock nor seccomp".into())
     } else if verb == "probe" {
         facts::probe(clip, request)
     } else {
-        derive::derive(clip, request, web, poster)
+        derive::derive(clip, request, outputs)
     };
     let sent = std::io::stdout().write_all(&Reply::new(body).to_bytes());
     // Not by returning: destructors of C libraries have nothing to give and much to crash on.

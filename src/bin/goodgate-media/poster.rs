@@ -1,6 +1,7 @@
 //! The still: a JPEG as the clip looks when played, turned upright and with square pixels.
 
 use crate::input::dictionary;
+use crate::lane::share;
 use crate::scale::{Scaler, fit};
 use ffmpeg_next::{Packet, Rational, codec, color, encoder, format::Pixel, frame};
 use goodgate::preset::poster::{AT_PERCENT, MAX_WIDTH};
@@ -38,32 +39,37 @@ impl Poster {
     }
 }
 
-fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
+/// Filters for a picture as it looks when played: upright, with square pixels, at most so wide.
+pub fn upright(frame: &frame::Video, rotation_deg: u16, max_width: u32) -> String {
     let aspect = frame.aspect_ratio();
     let (n, d) = (u64::try_from(aspect.numerator()).unwrap_or(0), u64::try_from(aspect.denominator()).unwrap_or(0));
     let square =
         if n > 0 && d > 0 { (u64::from(frame.width()) * n / d).clamp(2, 1 << 16) as u32 } else { frame.width() };
     let upright = matches!(rotation_deg, 90 | 270);
-    let (w, h) = fit(square, frame.height(), MAX_WIDTH, if upright { frame.height() } else { square });
+    let (w, h) = fit(square, frame.height(), max_width, if upright { frame.height() } else { square });
     let turn = match rotation_deg {
         90 => "transpose=clock,",
         180 => "hflip,vflip,",
         270 => "transpose=cclock,",
         _ => "",
     };
-    let spec = format!("scale={w}:{h}:flags=bicubic:out_range=pc,setsar=1,{turn}format=yuvj420p");
+    format!("scale={w}:{h}:flags=bicubic:out_range=pc,setsar=1,{turn}format=yuvj420p")
+}
+
+fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
+    let spec = upright(frame, rotation_deg, MAX_WIDTH);
     let mut picture = None;
     let mut scaler = Scaler::new(Rational(1, 25), Box::new(move |_| spec.clone()));
     let mut keep = |out: frame::Video| {
         picture = Some(out);
         Ok(())
     };
-    scaler.push(Some(frame.clone()), &mut keep)?;
+    scaler.push(Some(share(frame)), &mut keep)?;
     scaler.push(None, &mut keep)?;
     encode(picture.ok_or("can not be scaled")?).map_err(|e| format!("can not be written as JPEG: {e}"))
 }
 
-fn encode(mut picture: frame::Video) -> Result<Vec<u8>, ffmpeg_next::Error> {
+pub fn encode(mut picture: frame::Video) -> Result<Vec<u8>, ffmpeg_next::Error> {
     let codec = encoder::find_by_name("mjpeg").ok_or(ffmpeg_next::Error::EncoderNotFound)?;
     let mut video = codec::Context::new_with_codec(codec).encoder().video()?;
     video.set_width(picture.width());

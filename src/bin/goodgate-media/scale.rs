@@ -10,6 +10,7 @@ pub type Spec = Box<dyn Fn(&frame::Video) -> String>;
 pub struct Scaler {
     spec: Spec,
     time_base: Rational,
+    keeps_fields: bool,
     graph: Option<(Shape, Graph)>,
 }
 
@@ -18,7 +19,12 @@ type Shape = (u32, u32, Pixel, Rational);
 impl Scaler {
     /// `time_base` of the frames that go in; it is also that of those that come out.
     pub fn new(time_base: Rational, spec: Spec) -> Self {
-        Scaler { spec, time_base, graph: None }
+        Scaler { spec, time_base, keeps_fields: false, graph: None }
+    }
+
+    /// Interlaced pictures stay so.
+    pub fn keeping_fields(self) -> Self {
+        Scaler { keeps_fields: true, ..self }
     }
 
     /// One frame in (libav empties it, so by value), `None` at the end; any number out.
@@ -76,7 +82,7 @@ impl Scaler {
             graph.validate()?;
             Ok(graph)
         };
-        match frame.is_interlaced() {
+        match frame.is_interlaced() && !self.keeps_fields {
             // Not every libav is built with it; combs are better than no picture.
             true => make(&format!("yadif=mode=send_frame:deint=interlaced,{spec}")).or_else(|_: Error| make(&spec)),
             false => make(&spec),

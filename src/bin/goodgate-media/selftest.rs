@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 const MEMORY_BYTES: u64 = 1 << 30;
 
 pub fn run(act: &str, confined: bool) -> ExitCode {
-    if confined && !confine::confine(MEMORY_BYTES, 10, 0).any() {
+    if confined && !confine::confine(MEMORY_BYTES, 10, 0, 3, None).any() {
         eprintln!("this kernel offers neither Landlock nor seccomp");
         return ExitCode::from(1);
     }

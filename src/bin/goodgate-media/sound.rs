@@ -1,66 +1,67 @@
-//! A clip's sound as AAC stereo. Gaps and damage become silence, so that it stays with the picture.
+//! A clip's sound: each track decoded once ([`Ear`]), and encoded again for each proxy ([`Voice`]). Gaps and damage
+//! become silence, so that it stays with the picture.
 
 use crate::input::{decoder, decoder_options, dictionary};
 use crate::scale::rescale;
 use ffmpeg_next::filter::{self, Graph};
-use ffmpeg_next::{ChannelLayout, Error, Packet, Rational, Stream, codec, encoder, format, frame};
+use ffmpeg_next::{ChannelLayout, Error, Packet, Rational, Stream, codec, encoder, ffi, format, frame};
 use goodgate::preset::web::{AUDIO_BITS_PER_SECOND, AUDIO_RATE_HZ};
 
-pub const TIME_BASE: Rational = Rational(1, AUDIO_RATE_HZ as i32);
-
-pub struct Sound {
-    pub index: usize,
-    time_base: Rational,
-    /// Where the picture starts, in `time_base`: there the proxy's time is zero.
-    start: i64,
-    decoder: codec::decoder::Audio,
-    graph: Option<Graph>,
-    pub encoder: encoder::audio::Encoder,
-    pub frames: u64,
-    pub bad: u64,
-    /// Why there is no more sound; the picture goes on without.
-    pub ended: Option<String>,
+/// What is known of a track before it is heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Track {
+    pub time_base: Rational,
+    pub rate_hz: u32,
+    pub channels: u16,
+    /// Which loudspeakers; 0 where the clip does not say.
+    mask: u64,
+    /// More than 16 bits a sample.
+    deep: bool,
 }
 
-impl Sound {
+/// Decodes one track.
+pub struct Ear {
+    pub index: usize,
+    pub track: Track,
+    /// Where the picture starts, in the track's time base: there the proxy's time is zero.
+    start: i64,
+    decoder: codec::decoder::Audio,
+    pub frames: u64,
+    pub bad: u64,
+}
+
+impl Ear {
     /// `start` is the picture's first moment with its time base.
     pub fn open(stream: &Stream<'_>, start: Option<(i64, Rational)>, max_pixels: u64) -> Result<Self, String> {
         let codec = decoder(stream.parameters().id()).ok_or("no decoder for its sound in this libav")?;
         let say = |e: Error| format!("its sound can not be read: {e}");
         let context = codec::Context::from_parameters(stream.parameters()).map_err(say)?;
         let opened = context.decoder().open_as_with(codec, decoder_options(max_pixels)).and_then(|d| d.audio());
+        let opened = opened.map_err(say)?;
+        // SAFETY: a stream's parameters live as long as its input.
+        let (raw, coded) = unsafe {
+            let par = (*stream.as_ptr()).codecpar;
+            ((*par).bits_per_raw_sample, (*par).bits_per_coded_sample)
+        };
+        let bits = if raw == 0 && codec.name().starts_with("pcm_") { coded } else { raw };
+        let mask = opened.channel_layout().bits();
         let time_base = stream.time_base();
-        Ok(Sound {
-            index: stream.index(),
+        let track = Track {
             time_base,
-            start: start.map_or(stream.start_time(), |(at, base)| rescale(at, base, time_base)),
-            decoder: opened.map_err(say)?,
-            graph: None,
-            encoder: aac().map_err(|e| format!("no AAC encoder: {e}"))?,
-            frames: 0,
-            bad: 0,
-            ended: None,
-        })
-    }
-
-    /// One packet in, `None` at the end; AAC packets out.
-    pub fn feed(&mut self, packet: Option<&Packet>) -> Vec<Packet> {
-        let mut out = Vec::new();
-        if self.ended.is_none()
-            && let Err(e) = self.step(packet, &mut out)
-        {
-            self.ended = Some(format!("its sound ends early: {e}"));
+            rate_hz: opened.rate(),
+            channels: opened.channels(),
+            mask: if mask.count_ones() == u32::from(opened.channels()) { mask } else { 0 },
+            deep: bits > 16,
+        };
+        if track.rate_hz == 0 || track.channels == 0 {
+            return Err("its sound can not be read: neither rate nor channels are known".into());
         }
-        out
+        let start = start.map_or(stream.start_time(), |(at, base)| rescale(at, base, time_base));
+        Ok(Ear { index: stream.index(), track, start, decoder: opened, frames: 0, bad: 0 })
     }
 
-    /// What of the sound is not in the proxy.
-    pub fn note(&self) -> Option<String> {
-        let bad = (self.bad > 0).then(|| format!("{} pieces of its sound are damaged", self.bad));
-        self.ended.clone().or(bad)
-    }
-
-    fn step(&mut self, packet: Option<&Packet>, out: &mut Vec<Packet>) -> Result<(), Error> {
+    /// One packet in, `None` at the end; its sound out.
+    pub fn hear(&mut self, packet: Option<&Packet>, each: &mut dyn FnMut(frame::Audio)) {
         let sent = match packet {
             Some(packet) => self.decoder.send_packet(packet),
             None => self.decoder.send_eof(),
@@ -71,64 +72,189 @@ impl Sound {
             self.frames += 1;
             let pts = frame.timestamp().map(|t| t.saturating_sub(self.start));
             frame.set_pts(pts);
-            if self.graph.is_none() {
-                self.graph = Some(self.build(&frame)?);
-            }
-            self.resample(Some(&frame), out)?;
+            each(std::mem::replace(&mut frame, frame::Audio::empty()));
         }
-        if packet.is_none() {
-            self.resample(None, out)?;
-            self.encoder.send_eof()?;
-            self.collect(out);
-        }
-        Ok(())
     }
 
-    fn resample(&mut self, frame: Option<&frame::Audio>, out: &mut Vec<Packet>) -> Result<(), Error> {
+    pub fn damage(&self) -> Option<String> {
+        (self.bad > 0).then(|| format!("{} pieces of its sound are damaged", self.bad))
+    }
+}
+
+/// A graph over one track's frames, made for the first one.
+pub struct Through {
+    graph: Option<Graph>,
+    time_base: Rational,
+    spec: Box<dyn Fn(&frame::Audio) -> String>,
+    /// Samples in each frame that comes out; 0: as they come.
+    frame_size: u32,
+}
+
+impl Through {
+    pub fn new(time_base: Rational, spec: Box<dyn Fn(&frame::Audio) -> String>) -> Self {
+        Through { graph: None, time_base, spec, frame_size: 0 }
+    }
+
+    /// `None` at the end. `each` says whether more is wanted.
+    pub fn push(
+        &mut self,
+        frame: Option<frame::Audio>,
+        each: &mut dyn FnMut(frame::Audio) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        if let (None, Some(first)) = (&self.graph, &frame) {
+            self.graph = Some(self.build(first)?);
+        }
         let Some(graph) = &mut self.graph else { return Ok(()) };
         let (Some(mut source), Some(mut sink)) = (graph.get("in"), graph.get("out")) else { return Ok(()) };
         match frame {
-            Some(frame) => source.source().add(frame)?,
+            Some(frame) => source.source().add(&frame)?,
             None => source.source().flush()?,
         }
         let mut ready = frame::Audio::empty();
         while sink.sink().frame(&mut ready).is_ok() {
-            self.encoder.send_frame(&ready)?;
-            self.collect(out);
+            if !each(std::mem::replace(&mut ready, frame::Audio::empty()))? {
+                break;
+            }
         }
         Ok(())
-    }
-
-    fn collect(&mut self, out: &mut Vec<Packet>) {
-        let mut packet = Packet::empty();
-        while self.encoder.receive_packet(&mut packet).is_ok() {
-            out.push(std::mem::replace(&mut packet, Packet::empty()));
-        }
     }
 
     fn build(&self, frame: &frame::Audio) -> Result<Graph, Error> {
         let (source, sink) = (filter::find("abuffer"), filter::find("abuffersink"));
         let (source, sink) = source.zip(sink).ok_or(Error::FilterNotFound)?;
-        let (channels, mask) = (frame.channels(), frame.channel_layout().bits());
-        let known = mask.count_ones() == u32::from(channels);
-        let layout = if known { format!("0x{mask:x}") } else { format!("{channels} channels") };
+        let layout = if has_layout(frame) {
+            format!("0x{:x}", frame.channel_layout().bits())
+        } else {
+            format!("{} channels", frame.channels())
+        };
         let (rate, name, tb) = (frame.rate(), frame.format().name(), self.time_base);
         let args = format!("time_base={tb}:sample_rate={rate}:sample_fmt={name}:channel_layout={layout}");
-        // Tracks of a recorder, not a surround mix: the first two are what one listens to.
-        let pan = if !known && channels > 2 { "pan=stereo|c0=c0|c1=c1," } else { "" };
-        let spec = format!(
-            "{pan}aresample={AUDIO_RATE_HZ}:async=1:first_pts=0,\
-             aformat=sample_fmts=fltp:sample_rates={AUDIO_RATE_HZ}:channel_layouts=stereo"
-        );
         let mut graph = Graph::new();
         graph.add(&source, "in", &args)?;
-        graph.add(&sink, "out", "")?;
-        graph.output("in", 0)?.input("out", 0)?.parse(&spec)?;
+        // Tracks of no named loudspeaker pass, too.
+        graph.add(&sink, "out", "all_channel_counts=1")?;
+        graph.output("in", 0)?.input("out", 0)?.parse(&(self.spec)(frame))?;
         graph.validate()?;
-        if let Some(mut sink) = graph.get("out") {
-            sink.sink().set_frame_size(self.encoder.frame_size());
+        if let Some(mut sink) = graph.get("out").filter(|_| self.frame_size > 0) {
+            sink.sink().set_frame_size(self.frame_size);
         }
         Ok(graph)
+    }
+}
+
+/// Whether the clip says which loudspeakers it means.
+pub fn has_layout(frame: &frame::Audio) -> bool {
+    frame.channel_layout().bits().count_ones() == u32::from(frame.channels())
+}
+
+/// One track in a proxy.
+pub struct Voice {
+    /// Its place among the clip's tracks.
+    pub track: usize,
+    through: Through,
+    pub encoder: encoder::audio::Encoder,
+    pub rate_hz: u32,
+    pub channels: u16,
+    /// Silence follows until the picture ends.
+    padded: bool,
+    samples: u64,
+    pub frames: u64,
+    /// Why there is no more sound; the picture goes on without.
+    pub ended: Option<String>,
+}
+
+impl Voice {
+    /// What a browser plays: stereo.
+    pub fn aac(place: usize, track: Track) -> Result<Self, String> {
+        let encoder = aac().map_err(|e| format!("no AAC encoder: {e}"))?;
+        let spec = |first: &frame::Audio| {
+            // Tracks of a recorder, not a surround mix: the first two are what one listens to.
+            let pan = if !has_layout(first) && first.channels() > 2 { "pan=stereo|c0=c0|c1=c1," } else { "" };
+            format!(
+                "{pan}aresample={AUDIO_RATE_HZ}:async=1:first_pts=0,\
+                 aformat=sample_fmts=fltp:sample_rates={AUDIO_RATE_HZ}:channel_layouts=stereo"
+            )
+        };
+        let mut through = Through::new(track.time_base, Box::new(spec));
+        through.frame_size = encoder.frame_size();
+        Ok(Voice {
+            track: place,
+            through,
+            encoder,
+            rate_hz: AUDIO_RATE_HZ,
+            channels: 2,
+            padded: false,
+            samples: 0,
+            frames: 0,
+            ended: None,
+        })
+    }
+
+    /// The track as it is, uncompressed. MXF wants 48 kHz and sound as long as the picture.
+    pub fn pcm(place: usize, track: Track, mxf: bool) -> Result<Self, String> {
+        let rate_hz = if mxf { AUDIO_RATE_HZ } else { track.rate_hz };
+        let encoder = pcm(track, rate_hz).map_err(|e| format!("no PCM encoder: {e}"))?;
+        let sample = if track.deep { "s32" } else { "s16" };
+        let pad = if mxf { ",apad" } else { "" };
+        let spec = move |_: &frame::Audio| {
+            format!("aresample={rate_hz}:async=1:first_pts=0,aformat=sample_fmts={sample}:sample_rates={rate_hz}{pad}")
+        };
+        Ok(Voice {
+            track: place,
+            through: Through::new(track.time_base, Box::new(spec)),
+            encoder,
+            rate_hz,
+            channels: track.channels,
+            padded: mxf,
+            samples: 0,
+            frames: 0,
+            ended: None,
+        })
+    }
+
+    pub fn time_base(&self) -> Rational {
+        Rational(1, self.rate_hz as i32)
+    }
+
+    /// `None` at the end, with the seconds of picture that it has to fill; packets out.
+    pub fn feed(&mut self, frame: Option<frame::Audio>, picture_secs: Rational) -> Vec<Packet> {
+        let mut out = Vec::new();
+        if self.ended.is_none()
+            && let Err(e) = self.step(frame, picture_secs, &mut out)
+        {
+            self.ended = Some(format!("its sound ends early: {e}"));
+        }
+        out
+    }
+
+    fn step(&mut self, frame: Option<frame::Audio>, picture: Rational, out: &mut Vec<Packet>) -> Result<(), Error> {
+        let last = frame.is_none();
+        let enough = match self.padded {
+            true => rescale(1, picture, self.time_base()).unsigned_abs(),
+            false => u64::MAX,
+        };
+        let Voice { through, encoder, samples, frames, .. } = self;
+        if frame.is_some() || !last || !self.padded || *samples < enough {
+            through.push(frame, &mut |ready| {
+                *frames += 1;
+                *samples += ready.samples() as u64;
+                encoder.send_frame(&ready)?;
+                collect(encoder, out);
+                Ok(!last || *samples < enough)
+            })?;
+        }
+        if last {
+            encoder.send_eof()?;
+            collect(encoder, out);
+        }
+        Ok(())
+    }
+}
+
+fn collect(encoder: &mut encoder::audio::Encoder, out: &mut Vec<Packet>) {
+    let mut packet = Packet::empty();
+    while encoder.receive_packet(&mut packet).is_ok() {
+        out.push(std::mem::replace(&mut packet, Packet::empty()));
     }
 }
 
@@ -139,7 +265,31 @@ fn aac() -> Result<encoder::audio::Encoder, Error> {
     audio.set_format(format::Sample::F32(format::sample::Type::Planar));
     audio.set_channel_layout(ChannelLayout::STEREO);
     audio.set_bit_rate(AUDIO_BITS_PER_SECOND);
-    audio.set_time_base(TIME_BASE);
+    audio.set_time_base(Rational(1, AUDIO_RATE_HZ as i32));
     audio.set_flags(codec::Flags::GLOBAL_HEADER);
+    audio.open_as_with(codec, dictionary(&[("threads", "1")]))
+}
+
+fn pcm(track: Track, rate_hz: u32) -> Result<encoder::audio::Encoder, Error> {
+    let (name, sample) = match track.deep {
+        true => ("pcm_s24le", format::Sample::I32(format::sample::Type::Packed)),
+        false => ("pcm_s16le", format::Sample::I16(format::sample::Type::Packed)),
+    };
+    let codec = encoder::find_by_name(name).ok_or(Error::EncoderNotFound)?;
+    let mut audio = codec::Context::new_with_codec(codec).encoder().audio()?;
+    audio.set_rate(rate_hz as i32);
+    audio.set_format(sample);
+    // SAFETY: the context is ours and not yet open. Channels of no named loudspeaker stay so: a guessed layout would be
+    // written into the proxy and differ from the original's.
+    unsafe {
+        let layout = &raw mut (*audio.as_mut_ptr()).ch_layout;
+        if track.mask != 0 {
+            ffi::av_channel_layout_from_mask(layout, track.mask);
+        } else {
+            (*layout).order = ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC;
+            (*layout).nb_channels = track.channels.into();
+        }
+    }
+    audio.set_time_base(Rational(1, rate_hz as i32));
     audio.open_as_with(codec, dictionary(&[("threads", "1")]))
 }

@@ -143,7 +143,7 @@ fn missing(listing: &Listing, clip: &FoundClip, frames: &[u32]) -> Option<Warnin
     Some(about("missing-frames", &place(listing, clip), &says))
 }
 
-/// In these containers every frame of a recording has the same size. Frames of 0 bytes have their own warning.
+/// In these containers the frames of a recording mostly have one size. Frames of 0 bytes have their own warning.
 fn odd(listing: &Listing, clip: &FoundClip, frames: &[u32]) -> Option<Warning> {
     let file = |i: u32| &listing.files[i as usize];
     if !frames.iter().all(|i| matches!(&file(*i).relpath.extension()[..], "dpx" | "ari" | "cin")) {
@@ -153,7 +153,9 @@ fn odd(listing: &Listing, clip: &FoundClip, frames: &[u32]) -> Option<Warning> {
     for size in frames.iter().map(|i| file(*i).size_bytes).filter(|size| *size > 0) {
         *count.entry(size).or_default() += 1;
     }
-    let usual = count.iter().max_by_key(|(size, n)| (**n, **size)).map(|(size, _)| *size)?;
+    // Where most differ, the frames are packed one by one (run lengths in DPX), and no size is the usual one.
+    let there: usize = count.values().sum();
+    let usual = count.iter().find(|(_, n)| **n * 2 > there).map(|(size, _)| *size)?;
     let others = frames.iter().filter(|i| ![0, usual].contains(&file(**i).size_bytes));
     let mut odd: Vec<(u64, usize)> = others.filter_map(|i| number(&file(*i).relpath)).collect();
     odd.sort_unstable();

@@ -6,6 +6,7 @@ use crate::clip::{CardId, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
 use crate::copy::CopyState;
 use crate::disk::write::publish_whole;
 use crate::disk::{Root, facts};
+use crate::fact::{Fact, Field, Origin, Said};
 use crate::job::Step;
 use crate::media::{self, Derivation, DeriveRequest, Limits, Probe, Tool};
 use crate::preset::Output;
@@ -160,17 +161,34 @@ impl<'a> Room<'a> {
         };
         parts::join(&mut metadata, clip, probe);
         let mut said = clip.said.clone();
-        for (relpath, role) in &clip.files {
+        let first = essence(clip);
+        // Of numbered pictures the first one speaks for all.
+        let speaks = |relpath: &RelPath| !parts::is_frame(relpath) || Some(relpath) == first;
+        for (relpath, role) in clip.files.iter().filter(|(p, _)| speaks(p)) {
             let Some(mut file) = self.roots.file(relpath) else { continue };
             match role {
-                // Of numbered pictures the first one speaks for all.
-                Role::Essence if parts::is_frame(relpath) && Some(relpath) != essence(clip) => {}
                 Role::Essence | Role::Audio => said.extend(sidecar::of_file(&mut file, relpath)),
                 Role::Sidecar => said.extend(sidecar::of_sidecar(&mut file, relpath)),
                 Role::Proxy | Role::Thumb => {}
             }
         }
+        said.extend(self.bitrate(clip, metadata.duration_ms));
         sidecar::merge(metadata, said)
+    }
+
+    /// Of the whole recording, sound included; numbered pictures have none.
+    fn bitrate(&self, clip: &ClipRow, duration_ms: Option<u64>) -> Option<Said> {
+        let ms = duration_ms.filter(|ms| *ms > 0)?;
+        let essence = clip.files.iter().filter(|(_, r)| *r == Role::Essence).map(|(p, _)| p);
+        let mut bytes = 0u128;
+        for relpath in essence {
+            if parts::is_frame(relpath) {
+                return None;
+            }
+            bytes += u128::from(self.roots.file(relpath)?.metadata().ok()?.len());
+        }
+        let fact = Fact::new(Field::Bitrate, (bytes * 8000 / u128::from(ms)).to_string())?;
+        Some(Said { fact, origin: Origin::File, by: "size".into() })
     }
 
     /// Whether each output is there or is known not to come.

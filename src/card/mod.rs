@@ -10,11 +10,18 @@ mod layouts;
 pub mod settle;
 mod warn;
 
+use kind::Kind;
 pub use layouts::ReadIndex;
 pub use warn::{UsedSpace, warnings};
 
 use crate::clip::{Card, Clip, Listing};
 use crate::fact::{Fact, Origin, Said};
+use crate::relpath::RelPath;
+
+/// A single picture of a sequence, by its name.
+pub fn is_frame(relpath: &RelPath) -> bool {
+    matches!(kind::of(relpath), Kind::Frame | Kind::FrameOrPhoto)
+}
 
 /// Finds the layouts and clips of a listing; `read` gives the card's small index files. Every file stays in the listing,
 /// whether a clip names it or not.

@@ -1,6 +1,7 @@
 //! Metadata and proxies of each clip, from a proven copy, after the verdict. Nothing here can change it.
 
 use super::{IngestError, Station, parts};
+use crate::card;
 use crate::catalog::{Catalog, ClipRow, CopyRootRow};
 use crate::clip::{CardId, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
 use crate::copy::CopyState;
@@ -163,7 +164,7 @@ impl<'a> Room<'a> {
         let mut said = clip.said.clone();
         let first = essence(clip);
         // Of numbered pictures the first one speaks for all.
-        let speaks = |relpath: &RelPath| !parts::is_frame(relpath) || Some(relpath) == first;
+        let speaks = |relpath: &RelPath| !card::is_frame(relpath) || Some(relpath) == first;
         for (relpath, role) in clip.files.iter().filter(|(p, _)| speaks(p)) {
             let Some(mut file) = self.roots.file(relpath) else { continue };
             match role {
@@ -182,7 +183,7 @@ impl<'a> Room<'a> {
         let essence = clip.files.iter().filter(|(_, r)| *r == Role::Essence).map(|(p, _)| p);
         let mut bytes = 0u128;
         for relpath in essence {
-            if parts::is_frame(relpath) {
+            if card::is_frame(relpath) {
                 return None;
             }
             bytes += u128::from(self.roots.file(relpath)?.metadata().ok()?.len());

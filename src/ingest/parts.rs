@@ -1,18 +1,14 @@
 //! A recording that lies in several files: numbered pictures, chapters one after the other, tracks beside each other.
 
+use crate::card::is_frame;
 use crate::catalog::ClipRow;
-use crate::clip::{ClipMetadata, Role};
+use crate::clip::{AudioMetadata, ClipMetadata, Role};
 use crate::relpath::RelPath;
 
 /// Files of one clip that libav is asked for; a longer row than this is numbered pictures.
 const MOST_PARTS: usize = 256;
 /// Families whose several files show the same moment: two lenses, two halves of each frame.
 const SIDE_BY_SIDE: [&str; 2] = ["insta360", "blackmagic"];
-
-/// A single picture of a sequence, by its name.
-pub(super) fn is_frame(relpath: &RelPath) -> bool {
-    matches!(relpath.extension().as_str(), "dpx" | "exr" | "ari" | "arx" | "cin" | "krw" | "dng")
-}
 
 /// Makes `m`, which libav said of the first file, what is true of the whole clip. `probe` asks libav for another file.
 pub(super) fn join(m: &mut ClipMetadata, clip: &ClipRow, probe: impl Fn(&RelPath) -> Option<ClipMetadata>) {
@@ -37,7 +33,7 @@ pub(super) fn join(m: &mut ClipMetadata, clip: &ClipRow, probe: impl Fn(&RelPath
     }
     for sound in of(Role::Audio).take(MOST_PARTS) {
         let tracks = probe(sound).map(|s| s.audio).unwrap_or_default();
-        m.audio.extend(tracks.into_iter().map(|a| crate::clip::AudioMetadata { file: Some(sound.clone()), ..a }));
+        m.audio.extend(tracks.into_iter().map(|a| AudioMetadata { file: Some(sound.clone()), ..a }));
     }
 }
 
@@ -56,13 +52,13 @@ fn beside(m: &mut ClipMetadata, file: &RelPath, other: Option<ClipMetadata>) {
         return append(m, Some(other));
     }
     m.duration_ms = m.duration_ms.max(other.duration_ms);
-    m.audio.extend(other.audio.into_iter().map(|a| crate::clip::AudioMetadata { file: Some(file.clone()), ..a }));
+    m.audio.extend(other.audio.into_iter().map(|a| AudioMetadata { file: Some(file.clone()), ..a }));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clip::{AudioMetadata, CardId, ClipId, MediaState, VideoMetadata};
+    use crate::clip::{CardId, ClipId, MediaState, VideoMetadata};
     use uuid::Uuid;
 
     fn clip(layout: &str, files: &[(&str, Role)]) -> ClipRow {

@@ -114,7 +114,7 @@ impl<'a> Lying<'a> {
             tree = survey(request.root, &ignore, true);
         }
         if !request.resume && left_by_a_first_seal(request, &tree)? {
-            tree = survey(request.root, &ignore, true);
+            tree.faults.clear();
         }
         tree.faults.retain(|fault| !(request.resume && is_our_first(fault, request.started_at)));
         if let Some(fault) = std::mem::take(&mut tree.faults).into_iter().next() {
@@ -192,13 +192,15 @@ impl Judged<'_> {
     }
 }
 
-/// Our first seal here died between its manifest and the chain: what it left is set aside.
+/// Our first seal here died before its chain was there, and nothing else is wrong: what it left is set aside.
 fn left_by_a_first_seal(request: &InPlace<'_>, tree: &Survey) -> Result<bool, MhlError> {
     let root = request.root;
     let [HistoryFault::ChainMissing { folder, manifests, .. }] = &tree.faults[..] else { return Ok(false) };
     let is_top = *folder == chain_path().parent() && root.stat(&chain_path()).is_ok_and(|s| s.is_none());
     let ours = manifests.iter().all(|m| is_cut_short(root, m, 1, request.creator));
-    if !is_top || !ours {
+    let is_part = |name: &Vec<u8>| name.ends_with(b".goodgate-part");
+    let unfinished = !manifests.is_empty() || root.names(folder).is_ok_and(|names| names.iter().any(is_part));
+    if !is_top || !ours || !unfinished {
         return Ok(false);
     }
     for path in manifests {

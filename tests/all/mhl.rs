@@ -581,3 +581,24 @@ fn a_chain_that_another_tool_extended_meanwhile_stands() {
     place.run(&["mhl", "seal", "roll"]).expect(0);
     place.run(&["mhl", "verify", "roll"]).expect(0);
 }
+
+/// Once before there is any chain, once with one: the same command goes on, and what the dead one left is kept aside.
+#[test]
+fn a_seal_that_was_killed_before_its_chain_is_made_again() {
+    let place = Place::new();
+    place.file("roll/a.mov", 5000, 1);
+    for generation in 1..=2 {
+        // Before anything of ours has its name, and between the manifest and the chain.
+        for (part, nth) in [("ascmhl/000", "1"), ("ascmhl_chain.xml", "1")] {
+            let rule = format!("rename|{part}|{nth}|1|kill");
+            let (said, _) = Faulty::run(&place, &["mhl", "seal", "roll"], &[&rule]).ran();
+            assert_ne!(said.code, 0, "{rule}");
+        }
+        let sealed = mhl(&place, &["seal", "roll"]).expect(0).json();
+        assert_eq!(sealed["generation"], generation);
+        assert_eq!(verdict(&place, "roll").1, "ok");
+    }
+    // A history that lost its chain is no unfinished one.
+    std::fs::remove_file(place.path("roll/ascmhl/ascmhl_chain.xml")).unwrap();
+    mhl(&place, &["seal", "roll"]).expect(30);
+}

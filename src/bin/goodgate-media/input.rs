@@ -94,8 +94,8 @@ pub fn open(clip: Arc<Shared>, max_pixels: u64) -> Result<Input, Refusal> {
     }
 }
 
-/// What a demuxer gets that wants another file.
-unsafe extern "C" fn refuse(
+/// What a demuxer or a muxer gets that wants another file.
+pub unsafe extern "C" fn refuse(
     _: *mut ffi::AVFormatContext,
     _: *mut *mut ffi::AVIOContext,
     _: *const c_char,

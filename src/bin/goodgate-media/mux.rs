@@ -1,7 +1,7 @@
 //! A proxy's container: its head, with everything that lets an editing program put it in the original's place.
 
 use crate::file_io::{FileIo, Shared};
-use crate::input::dictionary;
+use crate::input::{dictionary, refuse};
 use crate::movie::Picture;
 use crate::sound::Voice;
 use ffmpeg_next::format::context::{Output, StreamIo};
@@ -120,16 +120,6 @@ unsafe extern "C" fn reopen(
         }
         None => ffi::AVERROR(libc::EACCES),
     }
-}
-
-unsafe extern "C" fn refuse(
-    _: *mut ffi::AVFormatContext,
-    _: *mut *mut ffi::AVIOContext,
-    _: *const c_char,
-    _: c_int,
-    _: *mut *mut ffi::AVDictionary,
-) -> c_int {
-    ffi::AVERROR(libc::EACCES)
 }
 
 unsafe extern "C" fn leave(_: *mut ffi::AVFormatContext, _: *mut ffi::AVIOContext) -> c_int {

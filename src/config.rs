@@ -165,6 +165,8 @@ pub struct Offload {
     pub small_below_bytes: u64,
     /// A destination that kept the others waiting for so long is left behind and filled later.
     pub detach_after: Duration,
+    /// A device that answers nothing for so long is named.
+    pub stalled_after: Duration,
 }
 
 /// What each manifest says of who made it and where.
@@ -314,6 +316,7 @@ impl Default for Config {
                 set: BTreeMap::new(),
                 small_below_bytes: 32 << 20,
                 detach_after: Duration::from_secs(10),
+                stalled_after: Duration::from_secs(30),
             },
             hash: vec![HashFormat::Xxh64],
             mhl: Mhl::default(),

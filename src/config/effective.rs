@@ -28,6 +28,7 @@ pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(Strin
     out.put("offload.roll_from", c.offload.roll_from.iter().map(from).collect::<Vec<_>>());
     out.put("offload.small_below", size_text(c.offload.small_below_bytes));
     out.put("offload.detach_after", duration_text(c.offload.detach_after));
+    out.put("offload.stalled_after", duration_text(c.offload.stalled_after));
     for (key, value) in &c.offload.set {
         out.put(&format!("offload.set.{key}"), &value[..]);
     }

@@ -77,6 +77,7 @@ struct RawOffload {
     set: BTreeMap<Text, Text>,
     small_below: Option<Text>,
     detach_after: Option<Text>,
+    stalled_after: Option<Text>,
 }
 
 #[derive(Deserialize, Default)]
@@ -342,6 +343,9 @@ impl Source<'_> {
         }
         if let Some(after) = self.unit(raw.detach_after, parse_duration)? {
             out.detach_after = after;
+        }
+        if let Some(after) = self.unit(raw.stalled_after, parse_duration)? {
+            out.stalled_after = after;
         }
         for (key, value) in raw.set {
             let name = key.get_ref();

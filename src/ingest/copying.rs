@@ -190,6 +190,7 @@ impl Copy<'_> {
             devices,
             small_below_bytes: station.config.offload.small_below_bytes,
             detach_after: station.config.offload.detach_after,
+            stalled_after: station.config.offload.stalled_after,
             proven_before: proven,
             files: p.source.card.listing.files.len(),
         };

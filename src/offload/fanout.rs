@@ -1,6 +1,7 @@
 //! The hot loop: streams of files, each with one reader and one writer a destination. One read of the card feeds the
 //! hashers and all writers. Small files go by several streams at once, large ones by the first alone.
 
+use super::calls::Device;
 use super::pool::{BUFFERS, Inbox, Part, Passage};
 use super::round::{Kind, Told, Work};
 use super::{Dead, Destination, RESUMED_FROM_BYTES};
@@ -92,6 +93,7 @@ impl<'a> Work<'a> {
         beside: Option<&Sender<Hash>>,
         to_all: &dyn Fn(&dyn Fn() -> Msg),
     ) -> Result<(ReadBack, Option<Hasher>), ReadFault> {
+        let _call = self.calls.begin(Device::Card);
         let file = &self.tasks[i].file;
         let at_start = |source| ReadFault::Io { offset: 0, source };
         let mut read = PastCache::open(&self.card.root, &file.relpath, &self.card.fs_type).map_err(at_start)?;
@@ -141,7 +143,10 @@ impl<'a> Work<'a> {
         }
         loop {
             self.watch_lags(todo);
-            if let Some(buf) = self.pool.take(Duration::from_millis(100)) {
+            let free = self.pool.take(Duration::from_millis(100));
+            // It is not the card that was waited for.
+            self.calls.heard();
+            if let Some(buf) = free {
                 return Some(buf);
             }
             if self.stop_asked() {
@@ -211,6 +216,7 @@ impl<'a> Work<'a> {
                 gate = Some(self.gates[dest.device].write());
             }
             let begun = Instant::now();
+            let call = self.calls.begin(Device::Destination(d));
             let lost = self.dead[d].get().is_some();
             let failed = |task, temp, e: &io::Error| drop(tell.send(self.write_failed(d, task, temp, e)));
             // Parts of one that was left behind are gone from its inbox: what is in hand cannot become whole.
@@ -254,6 +260,7 @@ impl<'a> Work<'a> {
             if open.is_none() {
                 gate = None;
             }
+            drop(call);
             let took = begun.elapsed();
             self.busy_ns[d].fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
             self.event(Event::Busy { lane: &lane, secs: took.as_secs_f64() });

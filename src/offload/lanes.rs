@@ -1,5 +1,6 @@
 //! The lanes of a device: each does one piece at a time, a proof of one file, of a group, or another read of the card.
 
+use super::calls::Device;
 use super::mend::Fate;
 use super::round::{Told, Work};
 use crate::copy::{FileRecord, ReadBack};
@@ -63,7 +64,14 @@ impl<'a> Work<'a> {
             let Ok(job) = job else { return };
             let seeks = self.options.devices[device].seeks;
             let _gate = seeks.then(|| self.gates[device].prove());
-            let _ = tell.send(Told::Done(self.work(job)));
+            let of = match &job {
+                Job::Prove { dest, .. } | Job::Group { dest, .. } => Device::Destination(*dest),
+                Job::ReRead { .. } | Job::Settle { .. } => Device::Card,
+            };
+            let call = self.calls.begin(of);
+            let done = self.work(job);
+            drop(call);
+            let _ = tell.send(Told::Done(done));
         }
     }
 

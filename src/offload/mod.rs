@@ -4,6 +4,7 @@
 //! proven, and the card read again, by the lanes of each device (`lanes`, `mend`) -> `Outcome`.
 //! **Tests** plan beside the code; the copy in `tests/all/` on real filesystems, faults and kills there too.
 
+mod calls;
 mod fanout;
 mod lanes;
 mod mend;
@@ -104,6 +105,8 @@ pub struct Options<'a> {
     pub small_below_bytes: u64,
     /// A destination is left behind when it kept the others waiting for so long.
     pub detach_after: Duration,
+    /// A device that answers nothing for so long is named.
+    pub stalled_after: Duration,
     /// Files that each destination holds already, proven from the device, for the moment when it holds all.
     pub proven_before: &'a [usize],
     /// Files of the card.

@@ -1,5 +1,6 @@
 //! Rounds over what is left to do, and what their threads share: what fails in one round is tried again in the next.
 
+use super::calls::Calls;
 use super::fanout::{Lag, Msg};
 use super::lanes::Done;
 use super::pool::{Gate, Inbox, Pool, Slots};
@@ -79,6 +80,7 @@ pub(super) struct Work<'a> {
     pub(super) gates: Vec<Gate>,
     pub(super) busy_ns: Vec<AtomicU64>,
     pub(super) lags: Mutex<Vec<Option<Lag>>>,
+    pub(super) calls: Calls,
     small: Mutex<std::vec::IntoIter<usize>>,
     large: Mutex<std::vec::IntoIter<usize>>,
     small_slots: Slots,
@@ -88,6 +90,9 @@ pub(super) struct Work<'a> {
 /// The caller's progress, and a stop for all when nothing can be recorded.
 impl Progress for Work<'_> {
     fn event(&self, event: Event<'_>) {
+        if matches!(event, Event::Bytes { .. }) {
+            self.calls.heard();
+        }
         self.progress.event(event);
     }
 
@@ -217,6 +222,7 @@ fn work<'a>(
         gates: options.devices.iter().map(|_| Gate::new()).collect(),
         busy_ns: dests.iter().map(|_| AtomicU64::new(0)).collect(),
         lags: Mutex::new(dests.iter().map(|_| None).collect()),
+        calls: Calls::default(),
         small: Mutex::new(small.into_iter()),
         large: Mutex::new(large.into_iter()),
         small_slots: Slots::new((dests.len() + 1).max(3) * group_size(dests.len())),

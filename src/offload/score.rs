@@ -1,6 +1,7 @@
 //! The score of one round: how each file stands, at the card and at each destination. One thread hears all others, hands
 //! out proofs, and writes the facts down in their order.
 
+use super::calls::Device;
 use super::lanes::{Done, Job};
 use super::mend::Fate;
 use super::pool::Inbox;
@@ -22,8 +23,6 @@ use std::time::{Duration, Instant};
 /// Facts are gathered for so long, or so many, before they are written down: a commit waits for the disk.
 const GATHER: Duration = Duration::from_millis(250);
 const GATHERED: usize = 4096;
-/// A device that answers nothing for so long is named.
-const STALLED: Duration = Duration::from_secs(30);
 /// Small files that are proven together.
 const GROUP: usize = 256;
 const GROUP_BYTES: u64 = 1 << 30;
@@ -171,19 +170,10 @@ impl<'w, 'a> Score<'w, 'a> {
 
     fn follow(&mut self, told: &Receiver<Told<'a>>) {
         let mut written = Instant::now();
-        let mut heard_at = Instant::now();
         while self.running > 0 || self.out > 0 {
             let heard = match told.recv_timeout(GATHER) {
-                Ok(first) => {
-                    heard_at = Instant::now();
-                    Some(first)
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    if heard_at.elapsed() >= STALLED && self.is_stuck() {
-                        heard_at = Instant::now();
-                    }
-                    None
-                }
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             for told in heard.into_iter().chain(told.try_iter()) {
@@ -194,6 +184,7 @@ impl<'w, 'a> Score<'w, 'a> {
             self.send_groups();
             if written.elapsed() >= GATHER || self.intents.len() >= GATHERED {
                 self.write_down();
+                self.tell_stalled();
                 written = Instant::now();
             }
             if self.running == 0 {
@@ -203,18 +194,18 @@ impl<'w, 'a> Score<'w, 'a> {
         self.write_down();
     }
 
-    /// Says which writers do not come back, when some that were left behind or failed do not.
-    fn is_stuck(&mut self) -> bool {
-        let waiting = |d: &usize| self.work.dead[*d].get().is_some();
-        let stuck: Vec<usize> = (0..self.work.dests.len()).filter(waiting).collect();
-        for d in &stuck {
-            let name = &self.work.dests[*d].name;
+    /// Names the devices that do not answer: nothing else can be done about a call that does not come back.
+    fn tell_stalled(&mut self) {
+        for (device, silent) in self.work.calls.silent(self.work.options.stalled_after) {
+            let name = match device {
+                Device::Card => self.work.card.root.path().display().to_string(),
+                Device::Destination(d) => self.work.dests[d].name.clone(),
+            };
             self.tell(format!(
                 "STALLED: \"{name}\" has not answered for {} s; pull it if it is dead",
-                STALLED.as_secs()
+                silent.as_secs()
             ));
         }
-        !stuck.is_empty()
     }
 
     fn end_all(&self) {

@@ -88,6 +88,26 @@ fn a_slow_destination_is_left_behind_and_filled_from_a_proven_copy() {
 }
 
 /// Eight parts a reading: the first of each reading of one clip comes with another bit wrong.
+/// The devices that were called silent in a run with this rule, in which one call lasts long.
+fn stalled(rule: &str) -> Vec<String> {
+    let place = Place::new().with_card();
+    place.config("[policy]\ndistinct_devices = false\n[offload]\nstalled_after = \"1500ms\"\n");
+    let said = Faulty::run(&place, &ARGS, &[rule]).said().expect(0);
+    let told = |e: Value| Some(e["text"].as_str()?.strip_prefix("STALLED: \"")?.split('"').next()?.to_owned());
+    let mut named: Vec<String> = events(&said).into_iter().filter_map(told).collect();
+    named.dedup();
+    named.iter().map(|path| Path::new(path).file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_device_that_does_not_answer_is_named_and_no_other() {
+    // A sync of a busy machine's disk may be slow as well; its reads are not.
+    let named = stalled("write|/b/A001/CLIPS/.|1|1|slow|3500");
+    assert!(named.contains(&"b".into()) && !named.contains(&"A001".into()), "{named:?}");
+    let named = stalled("read|/card/A001/CLIPS/|1|1|slow|3500");
+    assert!(named.contains(&"A001".into()), "{named:?}");
+}
+
 #[test]
 fn a_copy_that_fills_another_is_no_witness_for_a_card_that_reads_differently_each_time() {
     let place = four_clips("1s");

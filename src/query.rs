@@ -11,6 +11,7 @@ use crate::clip::MediaState;
 use crate::fact;
 use crate::timecode::FrameRate;
 use jiff::civil::Date;
+use std::collections::HashSet;
 
 /// More characters than this are not read.
 pub const MAX_CHARS: usize = 10_000;
@@ -126,8 +127,10 @@ impl Query {
 pub fn name_tokens(name: &str) -> String {
     let lower = name.to_lowercase();
     let mut out: Vec<&str> = Vec::new();
+    // A sequence has a word for each of its frames.
+    let mut seen: HashSet<&str> = HashSet::new();
     let mut add = |word| {
-        if !out.contains(&word) {
+        if seen.insert(word) {
             out.push(word);
         }
     };

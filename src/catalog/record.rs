@@ -5,7 +5,7 @@
 
 use super::error::{CatalogError, Fault};
 use super::rowsum::{COPY, FILE};
-use super::{Catalog, cards, findings, int, jobs, parsed, places, relpath, text_of, warnings};
+use super::{Catalog, cards, findings, int, jobs, parsed, relpath, text_of, warnings};
 use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
 use crate::copy::{CopyState, FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
@@ -252,18 +252,23 @@ fn store_read(
 }
 
 pub(super) fn card_of(c: &Connection, root: CopyRootId) -> Result<CardId, Fault> {
-    let found = places::copy_roots(c, "WHERE id = ?1", params![root.to_string()])?.pop();
-    Ok(found.ok_or_else(|| Fault::Unknown(format!("copy folder {root}")))?.card)
+    let mut of = c.prepare_cached("SELECT card_id FROM copy_root WHERE id = ?1")?;
+    let card = of.query_row([root.to_string()], |r| parsed(r, "card_id", CardId::parse)).optional()?;
+    card.ok_or_else(|| Fault::Unknown(format!("copy folder {root}")))
 }
 
 /// BLAKE3 of what the card gave, from a row that holds its sum.
 pub(super) fn file_blake3(c: &Connection, card: CardId, relpath: &RelPath) -> Result<[u8; 32], Fault> {
-    let known = file(c, card, relpath)?;
+    blake3_of(&file(c, card, relpath)?)
+}
+
+fn blake3_of(known: &FileRow) -> Result<[u8; 32], Fault> {
+    let relpath = &known.file.relpath;
     if !known.row_intact {
         return Err(Fault::Refused(format!("the row of file \"{relpath}\" is damaged, nothing can be proven by it")));
     }
-    let digests = known.digests.ok_or_else(|| Fault::Refused(format!("\"{relpath}\" was never read whole")))?;
-    Ok(digests.blake3)
+    let digests = known.digests.as_ref();
+    Ok(digests.ok_or_else(|| Fault::Refused(format!("\"{relpath}\" was never read whole")))?.blake3)
 }
 
 fn plan(
@@ -308,7 +313,7 @@ pub(super) fn prove(
         return Err(Fault::Refused(format!("copy folder {root} is not of card {card}")));
     }
     let known = file(c, card, relpath)?;
-    let blake3 = file_blake3(c, card, relpath)?;
+    let blake3 = blake3_of(&known)?;
     if known.file.size_bytes != proof.size_bytes {
         let (is, was) = (proof.size_bytes, known.file.size_bytes);
         return Err(Fault::Refused(format!(

@@ -47,6 +47,8 @@ mod proxies;
 mod real_media;
 #[path = "all/register.rs"]
 mod register;
+#[path = "all/repair.rs"]
+mod repair;
 #[path = "all/shim.rs"]
 mod shim;
 #[path = "all/station.rs"]

@@ -43,6 +43,8 @@ pub(super) enum Seen {
     Bad(Finding),
     /// A chain that the card brought: no longer the card's bytes, and a history that holds.
     Grown(ReadBack),
+    /// Other bytes than the card's, and just those that a person accepted.
+    Accepted(u64),
     /// Never proven, and not there.
     NotThere,
     /// Not there, or not readable, because its volume left.
@@ -112,6 +114,17 @@ impl FileTask {
             let _ = folder.root.sync_named(&place);
         }
         let none = BlockDigests::default();
+        if let Some(a) = folder.accepted.get(relpath)
+            && let Some(digest) = Digest::new(HashFormat::Blake3, a.blake3)
+        {
+            let want = Expected { relpath, size_bytes: a.size_bytes, mtime_ns: None, digest, blocks: &none };
+            match verify::check(&folder.root, &folder.path, &place, &want, &folder.lane(), progress) {
+                Checked::Good(_) => return Seen::Accepted(a.size_bytes),
+                Checked::Stopped => return Seen::Stopped,
+                // What it is now, the card's own record tells.
+                Checked::Bad(_) => {}
+            }
+        }
         let want = match &self.want {
             Want::Recorded { size_bytes, mtime_ns, blake3, blocks } => {
                 Expected { relpath, size_bytes: *size_bytes, mtime_ns: *mtime_ns, digest: blake3.clone(), blocks }

@@ -30,6 +30,12 @@ impl Pass<'_> {
             Seen::Stopped => self.devices[device].waiting.push_front(Next::File(task.todo)),
             Seen::Gone => self.volume_left(volumes, folders, device, task.todo),
             Seen::NotThere => self.report.never_proven += 1,
+            Seen::Accepted(size_bytes) => {
+                self.report.files += 1;
+                self.report.accepted += 1;
+                self.report.bytes += size_bytes;
+                self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Clear);
+            }
             Seen::Grown(read_back) => {
                 self.report.files += 1;
                 self.report.good += 1;

@@ -288,6 +288,8 @@ impl<'a> Pass<'a> {
             task.temps.extend(row.temp);
             task.known.insert(row.relpath);
         }
+        let repairs = catalog.repairs(root.id)?;
+        task.temps.extend(repairs.into_iter().filter(|r| !r.in_place).map(|r| r.temp));
         task.generations = catalog.generations(root.id)?;
         task.with_history = parts.iter().any(|part| part.is_root() || is_history(part));
         task.parts = parts;

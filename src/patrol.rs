@@ -9,6 +9,7 @@ pub(crate) mod folder;
 mod gone;
 mod lists;
 mod pace;
+mod reached;
 mod report;
 mod results;
 mod run;

@@ -38,7 +38,6 @@ pub use due::{DueFilter, DueRow};
 pub use error::CatalogError;
 pub use jobs::JobRow;
 pub use marks::{Mark, Seen};
-pub use partial::PartProof;
 pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
 pub use record::{CopyRow, FileRow, Proof};
 pub use repairs::{Holder, RepairRow};

@@ -5,25 +5,12 @@ use super::rowsum::PART_PROOF;
 use super::{Catalog, int, natural, time};
 use crate::clip::CopyRootId;
 use crate::relpath::RelPath;
-use jiff::Timestamp;
+use crate::verify::Part;
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// Blocks of one copy that were read and compared. It stands for a file of this size and time alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartProof {
-    pub size_bytes: u64,
-    pub mtime_ns: i64,
-    /// Everything before was read; a multiple of the block size.
-    pub reached_bytes: u64,
-    /// Numbers of blocks that differ.
-    pub bad: Vec<u64>,
-    /// When its first byte was read: the proof is as old as that.
-    pub begun_at: Timestamp,
-}
 
 impl Catalog {
     /// Many at once, in one commit.
-    pub fn keep_parts(&mut self, parts: &[(CopyRootId, RelPath, PartProof)]) -> Result<(), CatalogError> {
+    pub fn keep_parts(&mut self, parts: &[(CopyRootId, RelPath, Part)]) -> Result<(), CatalogError> {
         self.write(|tx| {
             for (root, path, part) in parts {
                 let (key, path) = (root.to_string(), path.as_bytes());
@@ -50,12 +37,12 @@ impl Catalog {
     }
 
     /// `None` when there is none, or its row does not hold its sum.
-    pub fn part(&self, root: CopyRootId, path: &RelPath) -> Result<Option<PartProof>, CatalogError> {
+    pub fn part(&self, root: CopyRootId, path: &RelPath) -> Result<Option<Part>, CatalogError> {
         self.read(|c| {
             let sql = format!("{} WHERE copy_root_id = ?1 AND relpath = ?2", PART_PROOF.select);
             let found = c.prepare_cached(&sql)?.query_row(params![root.to_string(), path.as_bytes()], |r| {
                 let bad: String = r.get("bad")?;
-                let part = PartProof {
+                let part = Part {
                     size_bytes: natural(r, "size_bytes")?,
                     mtime_ns: r.get("mtime_ns")?,
                     reached_bytes: natural(r, "reached_bytes")?,
@@ -86,8 +73,7 @@ mod tests {
         use crate::catalog::Proof;
         use crate::copy::ReadBack;
         let mut s = Station::offloaded();
-        let part =
-            PartProof { size_bytes: 5_000_000, mtime_ns: 7, reached_bytes: 2 << 20, bad: vec![1], begun_at: at(3) };
+        let part = Part { size_bytes: 5_000_000, mtime_ns: 7, reached_bytes: 2 << 20, bad: vec![1], begun_at: at(3) };
         let keep = |s: &mut Station| s.cat.keep_parts(&[(s.roots[0], rel(CLIP), part.clone())]).unwrap();
         keep(&mut s);
         assert_eq!(s.cat.part(s.roots[0], &rel(CLIP)).unwrap(), Some(part.clone()));

@@ -99,13 +99,8 @@ impl Hasher {
             }
             return;
         }
-        let blocks = || -> Vec<[u8; 32]> {
-            data.par_chunks(BLOCK_BYTES as usize)
-                .enumerate()
-                .map(|(i, block)| block_digest(start + i as u64 * BLOCK_BYTES, block))
-                .collect()
-        };
-        let (blocks, ()) = rayon::join(blocks, || self.others.par_iter_mut().for_each(|h| h.update(data)));
+        let (blocks, ()) =
+            rayon::join(|| block_digests(start, data), || self.others.par_iter_mut().for_each(|h| h.update(data)));
         self.blocks.extend(blocks);
     }
 
@@ -141,7 +136,18 @@ pub fn block_digest(offset: u64, block: &[u8]) -> [u8; 32] {
     h.update(block).finalize_non_root()
 }
 
-/// The plain BLAKE3 digest of a file from its block values; two blocks at least.
+/// The values of all blocks in `data`, which begins at `start`, a multiple of [`BLOCK_BYTES`], in a file of several.
+pub fn block_digests(start: u64, data: &[u8]) -> Vec<[u8; 32]> {
+    let block = |(i, block): (usize, &[u8])| block_digest(start + i as u64 * BLOCK_BYTES, block);
+    data.par_chunks(BLOCK_BYTES as usize).enumerate().map(block).collect()
+}
+
+/// The plain BLAKE3 digest of a file of several blocks from their values.
+pub fn digest_of_blocks(blocks: &[[u8; 32]]) -> Option<[u8; 32]> {
+    (blocks.len() > 1).then(|| root(blocks))
+}
+
+/// Of two blocks at least.
 fn root(blocks: &[[u8; 32]]) -> [u8; 32] {
     let (left, right) = blocks.split_at(left_len(blocks.len()));
     *merge_subtrees_root(&subtree(left), &subtree(right), Mode::Hash).as_bytes()

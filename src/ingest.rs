@@ -17,6 +17,7 @@ mod standing;
 
 pub use register::{Register, register};
 pub use sealing::creator;
+pub(crate) use sealing::{keep_manifest, kept_manifest};
 pub use seeing::{PlanDestination, PlanReport, dry_run};
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};
 
@@ -251,7 +252,7 @@ struct Job {
 }
 
 fn job_lock(station: &Station, source: &Source) -> Result<Lock, IngestError> {
-    let name = format!("card {} {}", source.facts.volume_key, source.facts.place);
+    let name = card_lock_name(&source.facts.volume_key, &source.facts.place);
     let at = |source| IngestError::Lock { path: station.locks(), source };
     lock::try_lock(&station.locks(), &name)
         .map_err(at)?
@@ -281,6 +282,11 @@ fn device_locks(
         }
     }
     Ok(Some(held))
+}
+
+/// One work at a time on what came from a card.
+pub(crate) fn card_lock_name(volume_key: &str, place: &RelPath) -> String {
+    format!("card {volume_key} {place}")
 }
 
 fn lock_names(planned: &Planned) -> BTreeSet<String> {

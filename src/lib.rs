@@ -69,6 +69,7 @@ pub mod progress;
 pub mod query;
 pub mod read;
 pub mod relpath;
+pub mod repair;
 pub mod sidecar;
 pub mod timecode;
 pub mod verdict;

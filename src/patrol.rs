@@ -5,15 +5,18 @@
 //! legacy lists that lie beside the files, and record each result within a second: a stop or a kill loses no more than that.
 
 mod file;
-mod folder;
+pub(crate) mod folder;
+mod gone;
 mod lists;
 mod pace;
+mod reached;
 mod report;
 mod results;
 mod run;
-mod scope;
+pub(crate) mod scope;
 mod seal;
 
+pub use gone::{Accepted, Retired, accept_changed, retire};
 pub use report::{Absent, CheckReport};
 pub use seal::Sealed;
 
@@ -33,7 +36,7 @@ use folder::Folder;
 use jiff::Timestamp;
 use run::{Limits, Next, Pass};
 use scope::{Mounted, Volumes};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -94,6 +97,10 @@ pub enum PatrolError {
     Look { path: PathBuf, source: io::Error },
     #[error("cannot lock in \"{path}\": {source}")]
     Lock { path: PathBuf, source: io::Error },
+    #[error("{0} is being worked on by another goodgate process")]
+    Busy(String),
+    #[error("stopped; the same command continues")]
+    Stopped,
     #[error("a report is written as .json; \"{0}\" ends otherwise")]
     ReportName(PathBuf),
     #[error("cannot write the report \"{path}\": {source}")]
@@ -119,13 +126,28 @@ pub fn verify(
     what: &[Target],
     progress: &dyn Progress,
 ) -> Result<CheckReport, PatrolError> {
+    let report = examine(station, catalog, what, station.config.verify.seal, progress)?;
+    tell(station, &report, None, progress);
+    Ok(report)
+}
+
+/// The same without a word to anybody but the catalog.
+pub(crate) fn examine(
+    station: &Station,
+    catalog: &mut Catalog,
+    what: &[Target],
+    is_to_seal: bool,
+    progress: &dyn Progress,
+) -> Result<CheckReport, PatrolError> {
     let (mounted, volumes) = (Mounted::now()?, Volumes::of(catalog)?);
     let scope = scope::scope(catalog, &volumes, &mounted, what)?;
     let mut pass = Pass::new(station, progress);
-    pass.is_to_seal = station.config.verify.seal;
+    pass.is_to_seal = is_to_seal;
     let mut shelf = Shelf::default();
     for (copy, parts) in &scope.copies {
-        let rows = catalog.copies(copy.id)?;
+        let retired: HashSet<RelPath> = catalog.retired_copies(copy.id)?.into_iter().collect();
+        let mut rows = catalog.copies(copy.id)?;
+        rows.retain(|r| !retired.contains(&r.relpath));
         let is_asked = |p: &RelPath| parts.iter().any(|part| p.strip_prefix(part).is_some());
         let folder = shelf.open(catalog, &mut pass, &mounted, &volumes, copy)?;
         if let Some(folder) = folder {
@@ -171,7 +193,6 @@ pub fn verify(
     {
         return Err(PatrolError::NothingKnown(path.clone()));
     }
-    tell(station, &report, None, progress);
     Ok(report)
 }
 
@@ -348,7 +369,10 @@ impl Shelf {
             catalog.volume(&seen, Timestamp::now())?;
         }
         let look = |source| PatrolError::Look { path: way.under(&facts.mount.point), source };
-        self.folder(pass, facts.clone(), way.clone(), Some(copy.clone())).map(Some).map_err(look)
+        let folder = self.folder(pass, facts.clone(), way.clone(), Some(copy.clone())).map_err(look)?;
+        let accepted = catalog.accepted_copies(copy.id)?;
+        pass.folders[folder].accepted = accepted.into_iter().map(|a| (a.relpath.clone(), a)).collect();
+        Ok(Some(folder))
     }
 
     fn folder(
@@ -369,7 +393,8 @@ impl Shelf {
         let path = base.under(root.path());
         let lane = format!("check {}", root.path().display());
         let device = pass.device(&facts);
-        pass.folders.push(Folder { copy, path, root, base, facts, device, lane, history: OnceLock::new() });
+        let (history, accepted) = (OnceLock::new(), HashMap::new());
+        pass.folders.push(Folder { copy, path, root, base, facts, device, lane, history, accepted });
         Ok(pass.folders.len() - 1)
     }
 }

@@ -3,9 +3,13 @@
 
 mod group;
 mod in_place;
+mod parts;
+mod swap;
 
 pub use group::{Member, prove_group};
 pub use in_place::{SMALL_BYTES, Taken, take_all};
+pub use parts::{PARTS_FROM_BYTES, Part, Parts, check_parts, has_parts};
+pub use swap::{Swap, block_fits, prove_swap};
 
 use crate::copy::{FileRecord, ReadBack};
 use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};

@@ -24,8 +24,12 @@ mod devices;
 mod faults;
 #[path = "all/floors.rs"]
 mod floors;
+#[path = "all/gone.rs"]
+mod gone;
 #[path = "all/kill.rs"]
 mod kill;
+#[path = "all/matrix.rs"]
+mod matrix;
 #[path = "all/media.rs"]
 mod media;
 #[path = "all/mhl.rs"]
@@ -34,6 +38,8 @@ mod mhl;
 mod mhl_cards;
 #[path = "all/mhl_hostile.rs"]
 mod mhl_hostile;
+#[path = "all/nights.rs"]
+mod nights;
 #[path = "all/oracle.rs"]
 mod oracle;
 #[allow(dead_code)]
@@ -47,6 +53,8 @@ mod proxies;
 mod real_media;
 #[path = "all/register.rs"]
 mod register;
+#[path = "all/repair.rs"]
+mod repair;
 #[path = "all/shim.rs"]
 mod shim;
 #[path = "all/station.rs"]

@@ -1,7 +1,7 @@
 //! Reading the catalog from outside: people's own SQL, backups, and the check of the catalog itself.
 
 use super::error::{CatalogError, Fault, of_sqlite};
-use super::{Catalog, rowsum, schema};
+use super::{Catalog, custody, rowsum, schema};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
@@ -164,6 +164,7 @@ impl Catalog {
             }
             out.extend(blocks(c)?);
             out.extend(sequence(c)?);
+            out.extend(custody::check(c)?);
             Ok(out)
         })
     }
@@ -247,6 +248,7 @@ mod tests {
             "SELECT * FROM reverify_due",
             "SELECT * FROM proxies",
             "SELECT * FROM schema_doc",
+            "SELECT * FROM custody_log",
             "EXPLAIN QUERY PLAN SELECT * FROM copies",
             "SELECT rowid FROM clip_fts WHERE clip_fts MATCH 'a001'",
         ] {

@@ -1,6 +1,7 @@
 //! Which copies are to be proven again, and how old the oldest proof is.
 
 use super::error::CatalogError;
+use super::retired::COUNTED;
 use super::{Catalog, int, maybe_time, natural, parsed, relpath, text_of, time};
 use crate::clip::{CardId, CopyRootId, VolumeId};
 use crate::copy::CopyState;
@@ -35,13 +36,15 @@ impl Catalog {
         filter: &DueFilter,
     ) -> Result<Vec<DueRow>, CatalogError> {
         self.read(|c| {
-            let sql = "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at, f.size_bytes
+            let sql = format!(
+                "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at, f.size_bytes
                        FROM copy y JOIN copy_root r ON r.id = y.copy_root_id JOIN card c ON c.id = y.card_id
                        JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
-                       WHERE y.state IN ('proven', 'failed') AND r.retired_at IS NULL
+                       WHERE y.state IN ('proven', 'failed') AND r.retired_at IS NULL AND {COUNTED}
                          AND (?2 IS NULL OR y.state = 'failed' OR y.checked_at < ?2)
                          AND (?3 IS NULL OR c.roll = ?3) AND (?4 IS NULL OR r.volume_id = ?4)
-                       ORDER BY y.state = 'failed', y.checked_at, y.copy_root_id, y.relpath LIMIT ?1";
+                       ORDER BY y.state = 'failed', y.checked_at, y.copy_root_id, y.relpath LIMIT ?1"
+            );
             let (before, volume) = (before.map(text_of), filter.volume.map(|v| v.to_string()));
             let read = |r: &Row<'_>| {
                 Ok(DueRow {
@@ -54,16 +57,18 @@ impl Catalog {
                 })
             };
             let values = params![int(limit as u64), before, filter.roll, volume];
-            Ok(c.prepare_cached(sql)?.query_map(values, read)?.collect::<Result<_, _>>()?)
+            Ok(c.prepare_cached(&sql)?.query_map(values, read)?.collect::<Result<_, _>>()?)
         })
     }
 
     /// Of all copies that count; `None` when nothing is proven.
     pub fn oldest_proof(&self) -> Result<Option<Timestamp>, CatalogError> {
         self.read(|c| {
-            let sql = "SELECT y.proven_at AS at FROM copy y JOIN copy_root r ON r.id = y.copy_root_id
-                       WHERE y.state = 'proven' AND r.retired_at IS NULL ORDER BY y.proven_at LIMIT 1";
-            Ok(c.query_row(sql, [], |r| time(r, "at")).optional()?)
+            let sql = format!(
+                "SELECT y.proven_at AS at FROM copy y JOIN copy_root r ON r.id = y.copy_root_id
+                 WHERE y.state = 'proven' AND r.retired_at IS NULL AND {COUNTED} ORDER BY y.proven_at LIMIT 1"
+            );
+            Ok(c.query_row(&sql, [], |r| time(r, "at")).optional()?)
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::copy::{CopyState, ReadBack};
 use crate::evidence::{CardEvidence, CopyEvidence, CopyRootEvidence, Evidence, FileEvidence};
 use crate::relpath::RelPath;
 use rusqlite::params;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A copy, and the BLAKE3 of the bytes it was proven for.
 type Proven = (Option<[u8; 32]>, CopyEvidence);
@@ -26,6 +26,14 @@ impl Catalog {
             let mut sound = row.row_intact && warnings_intact && roots.iter().all(|r| r.row_intact);
 
             let counted: Vec<CopyRootId> = roots.iter().filter(|r| r.retired.is_none()).map(|r| r.id).collect();
+            let mut retired: HashSet<(CopyRootId, RelPath)> = HashSet::new();
+            let sql = "SELECT x.copy_root_id, x.relpath FROM retired_copy x JOIN copy_root r ON r.id = x.copy_root_id
+                       WHERE r.card_id = ?1";
+            let mut statement = c.prepare_cached(sql)?;
+            let mut found = statement.query([card.to_string()])?;
+            while let Some(r) = found.next()? {
+                retired.insert((parsed(r, "copy_root_id", CopyRootId::parse)?, super::relpath(r, "relpath")?));
+            }
             let mut copies: HashMap<RelPath, Vec<Proven>> = HashMap::new();
             let mut statement = c.prepare_cached(&format!("{} WHERE card_id = ?1", COPY.select))?;
             let mut found = statement.query([card.to_string()])?;
@@ -35,6 +43,10 @@ impl Catalog {
                     continue;
                 }
                 let copy = copy_row(r)?;
+                // Whether or not its row holds: to leave a copy out makes nothing safe.
+                if retired.contains(&(root, copy.relpath.clone())) {
+                    continue;
+                }
                 let evidence = CopyEvidence {
                     root,
                     state: copy.state,

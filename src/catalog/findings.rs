@@ -87,7 +87,10 @@ pub(super) fn open(c: &Connection, card: CardId) -> Result<Vec<Finding>, Fault> 
     let sql = "SELECT f.*, (SELECT x.clip_id FROM clip_file x WHERE x.card_id = f.card_id AND x.relpath = f.relpath)
                       AS clip
                FROM finding f LEFT JOIN copy_root r ON r.id = f.copy_root_id
-               WHERE f.card_id = ?1 AND f.cleared_at IS NULL AND r.retired_at IS NULL ORDER BY f.id";
+               WHERE f.card_id = ?1 AND f.cleared_at IS NULL AND r.retired_at IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM retired_copy x
+                                 WHERE x.copy_root_id = f.copy_root_id AND x.relpath = f.relpath)
+               ORDER BY f.id";
     Ok(c.prepare_cached(sql)?.query_map([card.to_string()], finding_row)?.collect::<Result<_, _>>()?)
 }
 

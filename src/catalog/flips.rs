@@ -27,7 +27,7 @@ fn look(bytes: &[u8]) -> Result<(), String> {
     let Ok(cat) = Catalog::open(&path) else { return Ok(()) };
     // No answer of these matters here; none may panic.
     let _ = (cat.jobs(), cat.volumes(), cat.check(), cat.find(&Query::parse("a001")), cat.cards());
-    let _ = (cat.file_records(WHOLE.1), cat.job_log(WHOLE.1), cat.due(9, None, &DueFilter::default()));
+    let _ = (cat.file_records(WHOLE.1), cat.custody(WHOLE.1), cat.due(9, None, &DueFilter::default()));
     let (good, Ok(now)) = (&WHOLE.2, cat.evidence(WHOLE.1)) else { return Ok(()) };
     if !now.catalog_sound {
         return Ok(());

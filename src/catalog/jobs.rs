@@ -1,8 +1,9 @@
 //! Jobs: the step still to do for a card, and the log of what happened. There is no stored "running": who works on a
 //! job is its lock, so a crash leaves no row to repair.
 
+use super::custody::{self, Act, Entry};
 use super::error::{CatalogError, Fault};
-use super::{Catalog, maybe_time, new_id, parsed, places, text_of, time};
+use super::{Catalog, Tx, maybe_time, new_id, parsed, places, text_of, time};
 use crate::clip::{CardId, JobId};
 use crate::job::{Hold, Step};
 use jiff::Timestamp;
@@ -23,14 +24,6 @@ pub struct JobRow {
     pub request: String,
     pub started_at: Timestamp,
     pub done_at: Option<Timestamp>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogRow {
-    pub seq: u64,
-    pub job: Option<JobId>,
-    pub at: Timestamp,
-    pub text: String,
 }
 
 impl Catalog {
@@ -143,23 +136,6 @@ impl Catalog {
     pub fn log(&mut self, card: CardId, job: Option<JobId>, text: &str, now: Timestamp) -> Result<(), CatalogError> {
         self.write(|tx| log(tx, Some(card), job, text, now))
     }
-
-    /// The custody log of a card, in the order of the events, whatever the clock said.
-    pub fn job_log(&self, card: CardId) -> Result<Vec<LogRow>, CatalogError> {
-        self.read(|c| {
-            let mut statement = c.prepare("SELECT * FROM job_log WHERE card_id = ?1 ORDER BY seq")?;
-            let read = |r: &Row<'_>| {
-                let job: Option<String> = r.get("job_id")?;
-                Ok(LogRow {
-                    seq: super::natural(r, "seq")?,
-                    job: job.and_then(|j| JobId::parse(&j)),
-                    at: time(r, "at")?,
-                    text: r.get("text")?,
-                })
-            };
-            Ok(statement.query_map([card.to_string()], read)?.collect::<Result<_, _>>()?)
-        })
-    }
 }
 
 fn expect_one(changed: usize, id: JobId) -> Result<(), Fault> {
@@ -172,16 +148,14 @@ fn card_of(c: &Connection, id: JobId) -> Result<Option<CardId>, Fault> {
 }
 
 pub(super) fn log(
-    c: &Connection,
+    tx: &Tx<'_>,
     card: Option<CardId>,
     job: Option<JobId>,
     text: &str,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let (card, job) = (card.map(|c| c.to_string()), job.map(|j| j.to_string()));
-    let sql = "INSERT INTO job_log (job_id, card_id, at, text) VALUES (?1, ?2, ?3, ?4)";
-    c.prepare_cached(sql)?.execute(params![job, card, text_of(now), text])?;
-    Ok(())
+    let act = if job.is_some() { Act::Job } else { Act::Note };
+    custody::add(tx, &Entry { act, card, job, root: None, relpath: None, text }, now)
 }
 
 pub(super) fn open(c: &Connection, card: CardId) -> Result<Option<JobRow>, Fault> {
@@ -232,11 +206,11 @@ mod tests {
     fn a_job_moves_only_from_where_it_is() {
         let mut s = Station::new();
         s.cat.advance(s.job, Step::Settle, Step::Offload, None, None, at(1)).unwrap();
-        let log = s.cat.job_log(s.card).unwrap();
+        let log = s.cat.custody(s.card).unwrap();
         let again = s.cat.advance(s.job, Step::Settle, Step::Offload, None, None, at(2));
         assert!(matches!(again, Err(CatalogError::Refused { .. })));
         assert_eq!(job(&s).step, Step::Offload);
-        assert_eq!(s.cat.job_log(s.card).unwrap(), log, "a refused move leaves no line");
+        assert_eq!(s.cat.custody(s.card).unwrap(), log, "a refused move leaves no line");
         assert_eq!(log.last().unwrap().text, "settle -> offload");
         s.cat.finish_job(s.job, at(3)).unwrap();
         assert!(s.cat.advance(s.job, Step::Done, Step::Seal, None, None, at(4)).is_err());
@@ -275,8 +249,8 @@ mod tests {
         let mut s = Station::new();
         s.cat.log(s.card, None, "later", at(1000)).unwrap();
         s.cat.log(s.card, Some(s.job), "earlier", at(-1000)).unwrap();
-        let log: Vec<String> = s.cat.job_log(s.card).unwrap().into_iter().map(|l| l.text).collect();
-        assert_eq!(log, ["job started", "later", "earlier"]);
+        let log: Vec<String> = s.cat.custody(s.card).unwrap().into_iter().map(|l| l.text).collect();
+        assert_eq!(log[log.len() - 3..], ["job started", "later", "earlier"]);
     }
 
     #[test]

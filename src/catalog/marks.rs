@@ -3,7 +3,7 @@
 use super::error::{CatalogError, Fault};
 use super::record::{Proof, card_of, copy, fail, file, file_blake3, prove};
 use super::rowsum::COPY;
-use super::{Catalog, findings, int, text_of};
+use super::{Catalog, findings, int, partial, retired, text_of, told};
 use crate::clip::CopyRootId;
 use crate::copy::CopyState;
 use crate::finding::Finding;
@@ -41,7 +41,10 @@ impl Catalog {
         finding: &Finding,
         now: Timestamp,
     ) -> Result<(), CatalogError> {
-        self.write(|tx| bad(tx, root, relpath, finding, now))
+        self.write(|tx| {
+            bad(tx, root, relpath, finding, now)?;
+            told::found(tx, root, finding, now)
+        })
     }
 
     /// Read again and equal: a new date, and its findings are cleared. A check weaker than the proof on record proves
@@ -53,7 +56,10 @@ impl Catalog {
         proof: Proof,
         now: Timestamp,
     ) -> Result<(), CatalogError> {
-        self.write(|tx| good(tx, root, relpath, proof, now))
+        self.write(|tx| {
+            good(tx, root, relpath, proof, now)?;
+            told::proven(tx, root, (1, proof.size_bytes), now)
+        })
     }
 
     /// Many results in one commit: all of them, or none.
@@ -67,13 +73,14 @@ impl Catalog {
                     Seen::Clear => findings::clear(tx, *root, relpath, *at)?,
                 }
             }
-            Ok(())
+            told::marks(tx, marks)
         })
     }
 }
 
 fn bad(c: &Connection, root: CopyRootId, relpath: &RelPath, finding: &Finding, now: Timestamp) -> Result<(), Fault> {
     let card = card_of(c, root)?;
+    partial::forget(c, root, relpath)?;
     // A manifest or an extra file has no row of its own; the finding alone tells of it.
     match file(c, card, relpath) {
         Ok(_) => fail(c, card, root, relpath, CopyState::Failed, &finding.note)?,
@@ -83,7 +90,13 @@ fn bad(c: &Connection, root: CopyRootId, relpath: &RelPath, finding: &Finding, n
     findings::add(c, card, Some(root), finding, now)
 }
 
-fn good(c: &Connection, root: CopyRootId, relpath: &RelPath, proof: Proof, now: Timestamp) -> Result<(), Fault> {
+pub(super) fn good(
+    c: &Connection,
+    root: CopyRootId,
+    relpath: &RelPath,
+    proof: Proof,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let card = card_of(c, root)?;
     let old = copy(c, root, relpath)?;
     let old = old.ok_or_else(|| Fault::Unknown(format!("copy of \"{relpath}\" in folder {root}")))?;
@@ -96,6 +109,8 @@ fn good(c: &Connection, root: CopyRootId, relpath: &RelPath, proof: Proof, now: 
     } else {
         prove(c, card, root, relpath, old.job, proof, now)?;
     }
+    partial::forget(c, root, relpath)?;
+    retired::forget_accepted(c, root, relpath)?;
     findings::clear(c, root, relpath, now)
 }
 

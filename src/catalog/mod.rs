@@ -6,6 +6,7 @@
 mod audit;
 mod cards;
 mod clips;
+mod custody;
 mod due;
 mod error;
 mod evidence;
@@ -14,8 +15,11 @@ mod findings;
 mod flips;
 mod jobs;
 mod marks;
+mod partial;
 mod places;
 mod record;
+mod repairs;
+mod retired;
 mod rowsum;
 mod schema;
 mod search;
@@ -23,17 +27,21 @@ mod show;
 mod source;
 #[cfg(test)]
 mod tests;
+mod told;
 mod warnings;
 
 pub use audit::{SqlRows, sql};
 pub use cards::{CardRow, NewCard};
 pub use clips::{ClipRow, Tag};
+pub use custody::{Act, LogRow, Signed};
 pub use due::{DueFilter, DueRow};
 pub use error::CatalogError;
-pub use jobs::{JobRow, LogRow};
+pub use jobs::JobRow;
 pub use marks::{Mark, Seen};
 pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
 pub use record::{CopyRow, FileRow, Proof};
+pub use repairs::{Holder, RepairRow};
+pub use retired::AcceptedCopy;
 pub use search::{Found, asks_safe};
 pub use show::ClipFull;
 
@@ -51,11 +59,32 @@ pub struct Catalog {
     conn: Connection,
     path: PathBuf,
     read_only: bool,
+    signed: Signed,
+}
+
+/// A transaction that knows who writes.
+struct Tx<'a> {
+    tx: Transaction<'a>,
+    signed: &'a Signed,
+}
+
+impl std::ops::Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.tx
+    }
 }
 
 impl Catalog {
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Names the person (`user@host`) and the program in every row of the custody log that is written from now on.
+    pub fn signed(mut self, who: &str, version: &str) -> Self {
+        self.signed = Signed { who: who.into(), version: version.into() };
+        self
     }
 
     /// Rises with every write. A lower number than one that was seen elsewhere: this catalog was rolled back.
@@ -69,15 +98,16 @@ impl Catalog {
     }
 
     /// One IMMEDIATE transaction: all of `work`, or nothing.
-    fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T, CatalogError> {
+    fn write<T>(&mut self, work: impl FnOnce(&Tx<'_>) -> Result<T, Fault>) -> Result<T, CatalogError> {
         if self.read_only {
             return Err(Fault::Refused("it is open for reading only".into()).at(&self.path));
         }
         let done = (|| {
             let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let tx = Tx { tx, signed: &self.signed };
             tx.prepare_cached("UPDATE station SET sequence = sequence + 1")?.execute([])?;
             let out = work(&tx)?;
-            tx.commit()?;
+            tx.tx.commit()?;
             Ok(out)
         })();
         done.map_err(|fault: Fault| {

@@ -1,6 +1,8 @@
 //! Volumes, and the folders on them that hold a card's copy.
 
+use super::custody::{self, Act, Entry};
 use super::error::{CatalogError, Fault};
+use super::record::card_of;
 use super::rowsum::COPY_ROOT;
 use super::{Catalog, disk, maybe_time, new_id, parsed, relpath, text_of, time};
 use crate::clip::{CardId, CopyRootId, VolumeId};
@@ -199,11 +201,6 @@ impl Catalog {
         self.write(|tx| change(tx, id, "step = ?3, hold = ?4, hold_note = ?5", params![step, hold, note]))
     }
 
-    /// The copy is meant to be gone: it counts nowhere any more. Nothing is deleted.
-    pub fn retire_copy_root(&mut self, id: CopyRootId, reason: &str, now: Timestamp) -> Result<(), CatalogError> {
-        self.write(|tx| change(tx, id, "retired_at = ?3, retired_reason = ?4", params![text_of(now), reason]))
-    }
-
     /// Records a durable manifest and marks the folder sealed. The same one again is no error.
     pub fn add_generation(
         &mut self,
@@ -230,6 +227,9 @@ impl Catalog {
                          VALUES (?1, ?2, ?3, ?4, ?5, (SELECT sequence FROM station))",
                         params![id.to_string(), generation.number, generation.manifest.as_bytes(), c4, text_of(now)],
                     )?;
+                    let text = format!("generation {} sealed: \"{}\", {c4}", generation.number, generation.manifest);
+                    let entry = Entry::of_card(Act::Sealed, card_of(tx, id)?, &text);
+                    custody::add(tx, &Entry { root: Some(id), ..entry }, now)?;
                 }
             }
             change(tx, id, "sealed = ?3", params![true])

@@ -5,7 +5,7 @@
 
 use super::error::{CatalogError, Fault};
 use super::rowsum::{COPY, FILE};
-use super::{Catalog, cards, findings, int, jobs, parsed, relpath, text_of, warnings};
+use super::{Catalog, Tx, cards, findings, int, jobs, parsed, relpath, retired, text_of, told, warnings};
 use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
 use crate::copy::{CopyState, FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
@@ -73,7 +73,10 @@ impl Catalog {
 
     /// All of the batch, durable, or none of it.
     pub fn apply(&mut self, card: CardId, intents: &[Intent], now: Timestamp) -> Result<(), CatalogError> {
-        self.write(|tx| intents.iter().try_for_each(|intent| apply(tx, card, intent, now)))
+        self.write(|tx| {
+            intents.iter().try_for_each(|intent| apply(tx, card, intent, now))?;
+            told::intents(tx, card, intents, now)
+        })
     }
 
     /// The copies in one folder, in byte order of the paths.
@@ -141,7 +144,7 @@ fn settle(c: &Connection, card: CardId, record: &FileRecord, warning: &Warning, 
     Ok(())
 }
 
-fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
+fn apply(c: &Tx<'_>, card: CardId, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
     match intent {
         Intent::Read(record) => read(c, card, record, now),
         Intent::ReRead { file, equal } => reread(c, card, file, *equal, now),
@@ -149,6 +152,7 @@ fn apply(c: &Connection, card: CardId, intent: &Intent, now: Timestamp) -> Resul
         Intent::Proven { copy, relpath, size_bytes, mtime_ns, read_back, job } => {
             let proof = Proof { size_bytes: *size_bytes, mtime_ns: *mtime_ns, read_back: *read_back };
             prove(c, card, *copy, relpath, *job, proof, now)?;
+            retired::unretire(c, *copy, relpath)?;
             findings::clear(c, *copy, relpath, now)
         }
         Intent::Failed { copy, relpath, conflict, note } => {
@@ -211,7 +215,7 @@ fn change_file(
 }
 
 /// Replaces all evidence of the row.
-fn store_read(
+pub(super) fn store_read(
     c: &Connection,
     card: CardId,
     record: &FileRecord,

@@ -139,6 +139,19 @@ pub(super) static WARNING: LazyLock<Sealed> = LazyLock::new(|| {
     Sealed::new("warning", ["card_id", "id"], "card_id, id, text, raised_at, accepted_at, accepted_note")
 });
 
-pub(super) fn all() -> [&'static Sealed; 5] {
-    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING]
+pub(super) static RETIRED_COPY: LazyLock<Sealed> =
+    LazyLock::new(|| Sealed::new("retired_copy", ["copy_root_id", "relpath"], "copy_root_id, relpath, reason, at"));
+pub(super) static ACCEPTED_COPY: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new("accepted_copy", ["copy_root_id", "relpath"], "copy_root_id, relpath, size_bytes, blake3, note, at")
+});
+pub(super) static PART_PROOF: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new(
+        "part_proof",
+        ["copy_root_id", "relpath"],
+        "copy_root_id, relpath, size_bytes, mtime_ns, reached_bytes, bad, begun_at",
+    )
+});
+
+pub(super) fn all() -> [&'static Sealed; 8] {
+    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF]
 }

@@ -1,18 +1,21 @@
 //! Opening: which file, which filesystem, which schema, which pragmas.
 
-use super::Catalog;
 use super::error::{CatalogError, Fault, of_sqlite};
+use super::{Catalog, Signed, custody};
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("migrations/0001_station.sql"),
     include_str!("migrations/0002_views.sql"),
     include_str!("migrations/0003_source_checks.sql"),
     include_str!("migrations/0004_metadata.sql"),
+    include_str!("migrations/0005_custody.sql"),
 ];
+/// The step whose custody log takes over what the log of jobs held.
+const CUSTODY: usize = 4;
 pub(super) const APPLICATION_ID: i64 = 1_196_377_940;
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -25,7 +28,7 @@ impl Catalog {
         }
         refuse_network(&path)?;
         let conn = connect(&path)?;
-        Ok(Catalog { conn, path, read_only: false })
+        Ok(Catalog { conn, path, read_only: false, signed: Signed::default() })
     }
 
     /// For readers beside the writer: no migration, no check, every write is refused.
@@ -33,7 +36,7 @@ impl Catalog {
         let path = absolute(path)?;
         refuse_network(&path)?;
         let conn = reader(&path)?;
-        Ok(Catalog { conn, path, read_only: true })
+        Ok(Catalog { conn, path, read_only: true, signed: Signed::default() })
     }
 }
 
@@ -131,7 +134,7 @@ pub(super) fn quick_check(conn: &Connection) -> Result<(), Fault> {
 
 fn migrate(conn: &mut Connection, path: &Path) -> Result<(), CatalogError> {
     let known = STEPS.len() as i64;
-    let migrations = Migrations::new(STEPS.map(M::up).to_vec());
+    let migrations = steps();
     // Two processes may find the same new file: the one that comes second fails on a table that exists by now.
     let mut tries = 0;
     while version(conn).map_err(|e| of_sqlite(path, &e))? < known {
@@ -146,6 +149,18 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), CatalogError> {
         }
     }
     Ok(())
+}
+
+/// All migrations, in order.
+fn steps() -> Migrations<'static> {
+    let step = |(i, sql): (usize, &'static str)| match i {
+        CUSTODY => M::up_with_hook(sql, |tx: &rusqlite::Transaction<'_>| {
+            custody::take_over(tx)?;
+            Ok(tx.execute_batch("DROP TABLE job_log")?)
+        }),
+        _ => M::up(sql),
+    };
+    Migrations::new(STEPS.into_iter().enumerate().map(step).collect())
 }
 
 fn refuse_network(path: &Path) -> Result<(), CatalogError> {
@@ -222,7 +237,7 @@ mod tests {
             ("foreign_keys", "1"),
             ("busy_timeout", "10000"),
             ("application_id", "1196377940"),
-            ("user_version", "4"),
+            ("user_version", "5"),
         ] {
             assert_eq!(pragma(&cat, name), value, "{name}");
         }
@@ -230,7 +245,7 @@ mod tests {
 
     #[test]
     fn migrations_are_sound_and_every_view_can_be_read_and_is_described() {
-        Migrations::new(STEPS.map(M::up).to_vec()).validate().unwrap();
+        steps().validate().unwrap();
         let (_dir, path) = new();
         let cat = Catalog::open(&path).unwrap();
         let sql = "SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name";
@@ -238,7 +253,18 @@ mod tests {
             cat.conn.prepare(sql).unwrap().query_map([], |r| r.get(0)).unwrap().map(Result::unwrap).collect();
         assert_eq!(
             views,
-            ["cards", "clip_values", "clips", "copies", "files", "problems", "proxies", "reverify_due", "sound_sync"]
+            [
+                "cards",
+                "clip_values",
+                "clips",
+                "copies",
+                "custody_log",
+                "files",
+                "problems",
+                "proxies",
+                "reverify_due",
+                "sound_sync"
+            ]
         );
         for view in views {
             let statement = cat.conn.prepare(&format!("SELECT * FROM {view}")).unwrap();
@@ -248,6 +274,25 @@ mod tests {
                 assert_eq!(known, 1, "{view}.{column} is not described");
             }
         }
+    }
+
+    #[test]
+    fn what_the_log_of_jobs_held_is_the_beginning_of_the_custody_log() {
+        let (_dir, path) = new();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let old = Connection::open(&path).unwrap();
+        STEPS[..CUSTODY].iter().for_each(|sql| old.execute_batch(sql).unwrap());
+        let card = "0198b2c4-0000-7000-8000-000000000001";
+        for n in 0..3 {
+            let sql = "INSERT INTO job_log (card_id, at, text) VALUES (?1, '2026-01-02T03:04:05.000Z', ?2)";
+            old.execute(sql, [card, &format!("line {n}")]).unwrap();
+        }
+        old.pragma_update(None, "user_version", CUSTODY as i64).unwrap();
+        drop(old);
+        let cat = Catalog::open(&path).unwrap();
+        let rows = cat.custody(crate::clip::CardId::parse(card).unwrap()).unwrap();
+        assert_eq!(rows.iter().map(|r| r.text.as_str()).collect::<Vec<_>>(), ["line 0", "line 1", "line 2"]);
+        assert!(cat.check().unwrap().is_empty(), "{:?}", cat.check());
     }
 
     #[test]
@@ -265,7 +310,7 @@ mod tests {
         let cat = Catalog::open(&path).unwrap();
         cat.conn.pragma_update(None, "user_version", 99).unwrap();
         drop(cat);
-        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 4, .. })));
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 5, .. })));
         assert!(matches!(Catalog::open_read_only(&path), Err(CatalogError::Newer { .. })));
     }
 

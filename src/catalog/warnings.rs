@@ -1,5 +1,6 @@
 //! Warnings of a card and who accepted them.
 
+use super::custody::{self, Act, Entry};
 use super::error::{CatalogError, Fault};
 use super::rowsum::WARNING;
 use super::{Catalog, cards, text_of};
@@ -41,6 +42,8 @@ impl Catalog {
                 Some(false) => {
                     let set = "accepted_at = ?3, accepted_note = ?4";
                     WARNING.change(tx, [&key, &id], set, params![text_of(now), note])?;
+                    let text = format!("warning {id} accepted: {note}");
+                    custody::add(tx, &Entry::of_card(Act::Accepted, card, &text), now)?;
                     Ok(true)
                 }
             }

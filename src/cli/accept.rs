@@ -3,8 +3,11 @@
 use super::args::Accept;
 use super::card;
 use super::door::Door;
+use super::print::complain;
 use super::report::{Exit, Failure};
 use goodgate::ingest::standing;
+use goodgate::patrol;
+use goodgate::relpath::RelPath;
 use jiff::Timestamp;
 
 pub fn run(door: &Door, a: Accept) -> anyhow::Result<Exit> {
@@ -14,16 +17,27 @@ pub fn run(door: &Door, a: Accept) -> anyhow::Result<Exit> {
     let mut catalog = door.catalog()?;
     let row = door.card(&catalog, &a.roll)?;
     let now = Timestamp::now();
-    if !catalog.accept_warning(row.id, &a.warning, a.note.trim(), now)? {
+    let is_warning = catalog.accept_warning(row.id, &a.warning, a.note.trim(), now)?;
+    let changed = match RelPath::new(&a.warning) {
+        Ok(relpath) if !is_warning => {
+            patrol::accept_changed(&mut catalog, row.id, &relpath, a.note.trim(), &door.progress()?)?
+        }
+        _ => Vec::new(),
+    };
+    for c in &changed {
+        let text = format!("\"{}\" in {} is accepted as it is now; it is not the card's", c.relpath, c.copy);
+        complain(&text);
+    }
+    if !is_warning && changed.is_empty() {
         let ids: Vec<String> = catalog.warnings(row.id)?.into_iter().map(|w| w.warning.id).collect();
         let hint = match ids.is_empty() {
             true => format!("{} has no warnings", row.roll),
             false => format!("its warnings are: {}", ids.join(", ")),
         };
-        return Err(Failure::usage(format!("{} has no warning \"{}\"", row.roll, a.warning)).hint(hint).into());
+        let text =
+            format!("{} has no warning \"{}\", and no copy of such a file that was changed", row.roll, a.warning);
+        return Err(Failure::usage(text).hint(hint).into());
     }
-    let line = format!("warning {} accepted: {}", a.warning, a.note.trim());
-    catalog.log(row.id, None, &line, now)?;
     let standing = standing(&door.station, &mut catalog, row.id)?;
     card::print(door, &standing, true)?;
     Ok(card::exit(&standing))

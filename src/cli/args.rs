@@ -95,6 +95,8 @@ Example:
     Accept(Accept),
     Verify(Verify),
     Patrol(Patrol),
+    Repair(Repair),
+    Retire(Retire),
     Mhl(Mhl),
     Log(Log),
     Find(Find),
@@ -241,17 +243,22 @@ pub struct Status {
     pub roll: Option<String>,
 }
 
-/// Accepts one warning of a card, with a note that stays in its verdict
+/// Accepts one warning of a card, with a note that stays in its verdict; or a file that was changed on purpose
+///
+/// A file, named by its path below the roll, is read on every copy that can be reached: what is not the card's any more is
+/// accepted as it is now. The alarm for it ends until it changes again; it stays unproven, and nothing is sealed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 the card is safe now, 20 it is still not, 1, 2.
 
-Example:
+Examples:
+  goodgate accept A001 CLIPS/A001C003.sidecar --note 'graded in Resolve, mk'
   goodgate accept A001 truncated:CLIPS/A001C003.MOV --note 'camera lost power, director knows'")]
 pub struct Accept {
     /// Roll name or card id
     pub roll: String,
-    /// Id of the warning, as `goodgate status ROLL` shows it
+    /// Id of the warning, as `goodgate status ROLL` shows it, or a file's path below the roll
+    #[arg(value_name = "WARNING|FILE")]
     pub warning: String,
     /// Who accepts it and why
     #[arg(long, value_name = "TEXT")]
@@ -312,6 +319,55 @@ pub struct Patrol {
     /// Also writes the JSON object to a file, whole
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
+}
+
+/// Makes damaged and missing copies whole again, block by block, from any copies that still have the bytes
+///
+/// Reads what is named again first, as verify does. A damaged file is rebuilt beside itself from its own good blocks and
+/// those of other copies, also of the same file in other rolls; the whole is read back and compared before it takes the
+/// name, and a generation of the history says so. Manifests, chains and damaged rows of the catalog are restored where
+/// something that was sealed vouches for them. A file that was written to since it was proven is kept aside in any case.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 all is whole (also when nothing was damaged), and what cannot be repaired: 11 altered, 12 unreadable,
+10 missing; 30 nothing known of that name, 1 failed, stopped, busy, or repaired and not sealed, 2.
+
+Examples:
+  goodgate repair A001 --dry-run
+  goodgate repair /mnt/raid/A001/CLIPS/A001C001.MOV --keep-damaged")]
+pub struct Repair {
+    /// Roll name, card id, or a file or folder
+    #[arg(value_name = "ROLL|PATH")]
+    pub what: PathBuf,
+    /// Only say which blocks would come from where
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write only the bad blocks, into the damaged file itself, with a journal of the old ones: for full disks
+    #[arg(long)]
+    pub in_place: bool,
+    /// Keep the damaged original, in .goodgate/salvage beside the roll
+    #[arg(long)]
+    pub keep_damaged: bool,
+}
+
+/// Says that copies are meant to be gone: they count no more, and nobody is alarmed; nothing is deleted
+///
+/// All copies of a roll, all on a volume, or those at or below a path; the drive need not be mounted. The custody log keeps
+/// the reason. Offload to the same place again takes a copy back into use.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0, 30 nothing known of that name, 1, 2.
+
+Examples:
+  goodgate retire SHUTTLE3 --reason 'drive went to the archive, 2026-05-04 mk'
+  goodgate retire /mnt/raid/A001 --reason 'show is delivered'")]
+pub struct Retire {
+    /// Roll name, card id, label of a volume, or a file or folder
+    #[arg(value_name = "ROLL|VOLUME|PATH")]
+    pub what: PathBuf,
+    /// Who gives it up and why
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// Histories (ASC MHL) and legacy MHL of any folder, without a catalog
@@ -673,6 +729,10 @@ mod tests {
             "mhl flatten /x -o p.mhl",
             "mhl export-v1 /x",
             "mhl export-v1 /x -o y.mhl --packing-list p.mhl",
+            "repair A001",
+            "retire A001 --reason sold",
+            "retire /x --reason sold --json",
+            "repair /x --dry-run --in-place --keep-damaged --json",
             "log A001",
             "find",
             "find a b",
@@ -727,7 +787,10 @@ mod tests {
             "register /x /y",
             "register /x --hash md6",
             "register /x --to /y",
-            "repair /x",
+            "repair",
+            "retire A001",
+            "retire --reason sold",
+            "repair /x /y",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -42,7 +42,8 @@ impl Door {
 
     /// For work that writes, and for verdicts: they write down what was seen.
     pub fn catalog(&self) -> anyhow::Result<Catalog> {
-        Ok(Catalog::open(&self.catalog_path)?)
+        let who = format!("{}@{}", user(), self.station.hostname);
+        Ok(Catalog::open(&self.catalog_path)?.signed(&who, self.station.version))
     }
 
     /// For answers from the catalog alone, beside whoever writes. A catalog that does not exist yet is made.
@@ -165,6 +166,12 @@ fn catalog_path(global: &Global, env: &Env, config: &Config) -> Result<(PathBuf,
         None => Err(Failure::usage("no place for the catalog: neither XDG_STATE_HOME nor HOME is set")
             .hint("name one: --catalog FILE")),
     }
+}
+
+/// Whose work the custody log says it is.
+fn user() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|v| std::env::var(v).ok().filter(|u| !u.is_empty()));
+    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 fn hostname() -> String {

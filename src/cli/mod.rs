@@ -21,7 +21,9 @@ mod offload;
 mod patrol;
 mod print;
 mod register;
+mod repair;
 mod report;
+mod retire;
 mod show;
 mod sql;
 mod status;
@@ -84,6 +86,8 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Accept(a) => accept::run(&door, a),
         Verb::Verify(a) => verify::run(&mut door, a),
         Verb::Patrol(a) => patrol::run(&mut door, a),
+        Verb::Repair(a) => repair::run(&door, a),
+        Verb::Retire(a) => retire::run(&door, a),
         Verb::Mhl(a) => mhl::run(&door, a),
         Verb::Log(a) => log::run(&door, a),
         Verb::Find(a) => find::run(&door, a),

@@ -189,6 +189,8 @@ fn of_patrol(e: &PatrolError) -> (Option<String>, Exit) {
         PatrolError::UnknownVolume(_) => "name its label or where it is mounted; goodgate status shows the copies",
         PatrolError::Look { .. } => "check that the place is mounted and may be read",
         PatrolError::Lock { .. } => "the folder of the catalog must be writable: see --catalog",
+        PatrolError::Busy(_) => "wait for it, or see what runs: goodgate jobs",
+        PatrolError::Stopped => "run the same command again; it continues",
         PatrolError::ReportName(_) => "goodgate patrol --report FILE.json",
         PatrolError::Report { .. } => "the pass itself is recorded; name a writable place for the report",
     };

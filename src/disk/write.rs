@@ -3,6 +3,10 @@
 //! Order `f r F D`: sync the temp, rename, sync the file again, sync the folder. It is the order that survived power
 //! cuts on every filesystem tried (a rename without the second sync leaves an empty file on kernel vfat).
 
+mod swap;
+
+pub use swap::Old;
+
 use super::read::PastCache;
 use super::{Root, Stat};
 use crate::relpath::RelPath;
@@ -175,7 +179,7 @@ impl<'r> Temp<'r> {
     ) -> io::Result<()> {
         let file = open_ours(self.root, &self.relpath)?;
         write(&mut |offset, bytes| file.write_all_at(bytes, offset))?;
-        set_time(&file, mtime_ns)?;
+        set_file_time(&file, mtime_ns)?;
         file.sync_all()
     }
 
@@ -186,7 +190,7 @@ impl<'r> Temp<'r> {
         if Stat::of(file)?.size_bytes != self.written {
             file.set_len(self.written)?;
         }
-        mtime_ns.map_or(Ok(()), |ns| set_time(file, ns))
+        mtime_ns.map_or(Ok(()), |ns| set_file_time(file, ns))
     }
 
     /// Completes and syncs. The descriptor stays open: an error of the device is told once, to the descriptor that
@@ -286,7 +290,8 @@ impl<'r> Temp<'r> {
     }
 }
 
-fn set_time(file: &File, mtime_ns: i64) -> io::Result<()> {
+/// Sets both times of an open file, in nanoseconds since 1970.
+pub fn set_file_time(file: &File, mtime_ns: i64) -> io::Result<()> {
     let at = rustix::fs::Timespec {
         tv_sec: mtime_ns.div_euclid(1_000_000_000),
         tv_nsec: mtime_ns.rem_euclid(1_000_000_000) as _,

@@ -7,10 +7,12 @@ use crate::card;
 use crate::catalog::Catalog;
 use crate::clip::Warning;
 use crate::config::{self, Config};
-use crate::copy::CopyState;
-use crate::digest::hex;
+use crate::copy::{CopyState, Generation};
+use crate::digest::{HashFormat, hex};
+use crate::disk::Root;
 use crate::disk::write::{Replace, write_whole};
 use crate::fact::Field;
+use crate::hash::digest_of;
 use crate::job::{Hold, Step};
 use crate::mhl::{self, Creator, History, HistoryFault, Process, SealRequest};
 use crate::offload::Destination;
@@ -240,7 +242,32 @@ fn seal_one(
         },
     };
     lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
+    keep_manifest(&dest.base, &dest.folder, &generation).map_err(|e| e.to_string())?;
     catalog.add_generation(dest.id, &generation, Timestamp::now()).map_err(|e| e.to_string())
+}
+
+/// Where a manifest is kept a second time: no other destination has the same bytes, and without these a damaged one could
+/// not be made whole. `roll` is the roll's folder; its parent is the destination.
+pub(crate) fn kept_manifest(roll: &RelPath, generation: u32) -> RelPath {
+    let place = RelPath::new(".goodgate/evidence").unwrap_or_default();
+    let name = [roll.name(), format!("-{generation:04}.mhl").as_bytes()].concat();
+    roll.parent().join_rel(&place).join(name).unwrap_or_default()
+}
+
+/// Keeps the manifest of a generation that was just sealed. What another tool sealed, or cannot be read, is not kept.
+pub(crate) fn keep_manifest(root: &Root, roll: &RelPath, generation: &Generation) -> std::io::Result<()> {
+    let to = kept_manifest(roll, generation.number);
+    // Only a destination has such a folder; what was registered lies where it pleases.
+    if roll.is_root() || root.stat(&to.parent().parent())?.is_none() {
+        return Ok(());
+    }
+    let read = root.read_small(&roll.join_rel(&generation.manifest), mhl::LIMIT_BYTES);
+    match read {
+        Ok(bytes) if digest_of(HashFormat::C4, &bytes) == generation.c4 => {
+            write_whole(root, &to, &bytes, Replace::Ours)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Part of a history that the card brought: no manifest lists it.

@@ -1,7 +1,7 @@
 //! Fresh observations + evidence -> verdict, for CLI, daemon and web alike.
 
 use super::{IngestError, Station};
-use crate::catalog::{Catalog, CopyRootRow};
+use crate::catalog::{Catalog, CopyRootRow, CopyRow};
 use crate::clip::{CardId, SourceKind};
 use crate::copy::{CopyState, ReadBack};
 use crate::disk::{Root, facts, list};
@@ -227,7 +227,9 @@ fn differences(catalog: &Catalog, root: &CopyRootRow, path: &Path) -> Result<Vec
         Err(e) => return Ok(vec![format!("\"{}\": {e}", path.display())]),
     };
     let mut what = Vec::new();
-    for row in catalog.copies(root.id)?.into_iter().filter(|r| r.state == CopyState::Proven) {
+    let retired = catalog.retired_copies(root.id)?;
+    let counts = |r: &CopyRow| r.state == CopyState::Proven && !retired.contains(&r.relpath);
+    for row in catalog.copies(root.id)?.into_iter().filter(counts) {
         let why = match folder.stat(&row.relpath) {
             Ok(Some(s)) if !s.is_file => "is no longer a file",
             // It is continued on the copy; its manifests hold it to account.

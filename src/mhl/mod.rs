@@ -40,6 +40,9 @@ pub use seal::{MhlError, SealRequest, seal};
 pub use target::{LegacyFile, Target, target};
 pub use v1::{Legacy, verify_legacy};
 
+/// No manifest is larger.
+pub const LIMIT_BYTES: u64 = manifest::LIMIT_BYTES;
+
 /// The folder of a history, directly inside what it describes.
 pub const FOLDER: &str = "ascmhl";
 
@@ -53,6 +56,15 @@ pub fn is_chain(relpath: &crate::relpath::RelPath) -> bool {
 #[doc(hidden)]
 pub fn chain_names(bytes: &[u8]) -> Result<Vec<crate::relpath::RelPath>, String> {
     Ok(chain::read(bytes)?.into_iter().map(|l| l.name).collect())
+}
+
+/// A chain of exactly these generations, in their order.
+pub fn chain_of_all(generations: &[crate::copy::Generation]) -> Vec<u8> {
+    let link = |g: &crate::copy::Generation| {
+        let name = crate::relpath::RelPath::new(g.manifest.name()).unwrap_or_default();
+        chain::Link { number: g.number, name, digest: g.c4.clone() }
+    };
+    chain::render(&generations.iter().map(link).collect::<Vec<_>>())
 }
 
 /// A chain of one manifest; for tests of histories.

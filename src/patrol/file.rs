@@ -1,6 +1,8 @@
 //! One copy of one file: what it should be, and the look at it.
 
 use super::folder::Folder;
+use super::reached::Reached;
+use super::{DUE, before};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clip::CardId;
 use crate::copy::{CopyState, ReadBack};
@@ -10,7 +12,7 @@ use crate::finding::{Finding, FindingKind};
 use crate::mhl;
 use crate::progress::Progress;
 use crate::relpath::RelPath;
-use crate::verify::{self, Checked, Expected, VerifiedFile};
+use crate::verify::{self, Checked, Expected, PARTS_FROM_BYTES, Part, Parts, VerifiedFile};
 use jiff::Timestamp;
 
 /// A file whose turn will come.
@@ -29,6 +31,8 @@ pub(super) struct FileTask {
     pub was_proven: bool,
     /// Something of what the catalog holds of it cannot be relied on.
     pub damaged_row: Option<&'static str>,
+    /// Where an earlier pass ended in it.
+    part: Option<Part>,
 }
 
 enum Want {
@@ -43,6 +47,8 @@ pub(super) enum Seen {
     Bad(Finding),
     /// A chain that the card brought: no longer the card's bytes, and a history that holds.
     Grown(ReadBack),
+    /// Other bytes than the card's, and just those that a person accepted.
+    Accepted(u64),
     /// Never proven, and not there.
     NotThere,
     /// Not there, or not readable, because its volume left.
@@ -52,7 +58,7 @@ pub(super) enum Seen {
 
 impl FileTask {
     pub fn of_history(todo: Todo) -> Self {
-        FileTask { todo, want: Want::History, was_proven: true, damaged_row: None }
+        FileTask { todo, want: Want::History, was_proven: true, damaged_row: None, part: None }
     }
 
     /// `None` when the catalog no longer speaks of it, or never could vouch for it.
@@ -85,7 +91,14 @@ impl FileTask {
                 (Want::Recorded { size_bytes, mtime_ns, blake3, blocks: file.blocks }, damaged)
             }
         };
-        Ok(Some(FileTask { todo, want, was_proven, damaged_row }))
+        let mut part = None;
+        if todo.size_bytes > PARTS_FROM_BYTES {
+            // Halves of a proof that lie too far apart are none.
+            let now = Timestamp::now();
+            part =
+                catalog.part(root.id, &todo.relpath)?.filter(|p| p.begun_at <= now && p.begun_at >= before(now, DUE));
+        }
+        Ok(Some(FileTask { todo, want, was_proven, damaged_row, part }))
     }
 
     /// Of the card's file, in bytes.
@@ -101,7 +114,12 @@ impl FileTask {
         matches!(self.want, Want::Recorded { .. })
     }
 
-    pub fn look(&self, folder: &Folder, progress: &dyn Progress) -> Seen {
+    /// Can the next pass go on in the middle of it?
+    pub fn has_parts(&self) -> bool {
+        self.todo.size_bytes > PARTS_FROM_BYTES && self.is_recorded()
+    }
+
+    pub fn look(&self, folder: &Folder, reached: &Reached, progress: &dyn Progress) -> Seen {
         let relpath = &self.todo.relpath;
         let place = folder.place(relpath);
         if !self.was_proven {
@@ -112,6 +130,17 @@ impl FileTask {
             let _ = folder.root.sync_named(&place);
         }
         let none = BlockDigests::default();
+        if let Some(a) = folder.accepted.get(relpath)
+            && let Some(digest) = Digest::new(HashFormat::Blake3, a.blake3)
+        {
+            let want = Expected { relpath, size_bytes: a.size_bytes, mtime_ns: None, digest, blocks: &none };
+            match verify::check(&folder.root, &folder.path, &place, &want, &folder.lane(), progress) {
+                Checked::Good(_) => return Seen::Accepted(a.size_bytes),
+                Checked::Stopped => return Seen::Stopped,
+                // What it is now, the card's own record tells.
+                Checked::Bad(_) => {}
+            }
+        }
         let want = match &self.want {
             Want::Recorded { size_bytes, mtime_ns, blake3, blocks } => {
                 Expected { relpath, size_bytes: *size_bytes, mtime_ns: *mtime_ns, digest: blake3.clone(), blocks }
@@ -127,7 +156,15 @@ impl FileTask {
                 Expected { relpath, size_bytes, mtime_ns: None, digest: digest.clone(), blocks: &none }
             }
         };
-        match verify::check(&folder.root, &folder.path, &place, &want, &folder.lane(), progress) {
+        let mut checked = None;
+        if let Some(copy) = folder.copy.as_ref().filter(|_| self.has_parts() && verify::has_parts(&want)) {
+            let tell = |part: Part| reached.tell(copy.id, relpath, part);
+            let parts = Parts { from: self.part.clone(), tell: &tell };
+            let at = (folder.path.as_path(), &place);
+            checked = verify::check_parts(&folder.root, at, &want, &folder.lane(), &parts, progress);
+        }
+        let whole = || verify::check(&folder.root, &folder.path, &place, &want, &folder.lane(), progress);
+        match checked.unwrap_or_else(whole) {
             Checked::Good(file) => Seen::Good(file),
             Checked::Stopped => Seen::Stopped,
             Checked::Bad(finding) => match finding.kind {

@@ -1,6 +1,6 @@
 //! One folder of copies: its history, what lies there that nobody recorded, and whether it is still there at all.
 
-use crate::catalog::CopyRootRow;
+use crate::catalog::{AcceptedCopy, CopyRootRow};
 use crate::copy::Generation;
 use crate::disk::facts::{self, Facts};
 use crate::disk::list::{self, ListError};
@@ -11,11 +11,11 @@ use crate::mhl::{self, History, HistoryFault};
 use crate::progress::Progress;
 use crate::relpath::RelPath;
 use crate::verify::{self, Checked, Expected, Lane};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-pub(super) struct Folder {
+pub(crate) struct Folder {
     /// `None`: known by its own history only.
     pub copy: Option<CopyRootRow>,
     pub path: PathBuf,
@@ -27,6 +27,8 @@ pub(super) struct Folder {
     pub device: usize,
     pub lane: String,
     pub history: OnceLock<Option<History>>,
+    /// Files that a person changed on purpose, as they were accepted.
+    pub accepted: HashMap<RelPath, AcceptedCopy>,
 }
 
 /// What to compare the folder itself with.
@@ -55,6 +57,23 @@ pub(super) struct FolderSeen {
 }
 
 impl Folder {
+    /// A copy's folder on a mount that is there now.
+    pub fn of(copy: CopyRootRow, facts: Facts, base: RelPath, root: Arc<Root>) -> Self {
+        let lane = format!("check {}", root.path().display());
+        let path = base.under(root.path());
+        Folder {
+            copy: Some(copy),
+            path,
+            root,
+            base,
+            facts,
+            device: 0,
+            lane,
+            history: OnceLock::new(),
+            accepted: HashMap::new(),
+        }
+    }
+
     pub fn lane(&self) -> Lane<'_> {
         Lane { name: &self.lane, fs_type: &self.facts.mount.fs_type }
     }
@@ -105,7 +124,7 @@ impl Folder {
         History::read(&root)
     }
 
-    pub fn check(&self, task: &FolderTask, progress: &dyn Progress) -> FolderSeen {
+    pub(super) fn check(&self, task: &FolderTask, progress: &dyn Progress) -> FolderSeen {
         let mut seen = FolderSeen::default();
         match self.root.stat(&self.base) {
             // Its files are reported missing one by one.
@@ -238,6 +257,6 @@ pub(super) fn is_history(relpath: &RelPath) -> bool {
     relpath.segments().next() == Some(mhl::FOLDER.as_bytes())
 }
 
-fn chain_path() -> RelPath {
+pub(crate) fn chain_path() -> RelPath {
     RelPath::new(format!("{}/ascmhl_chain.xml", mhl::FOLDER)).unwrap_or_default()
 }

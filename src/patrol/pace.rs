@@ -1,7 +1,8 @@
 //! How fast lanes may go and when they end: the rate, the budget, a person's stop, and an offload that wants the device.
 
 use crate::progress::{CannotRecord, Event, Intent, Progress};
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::verify::PARTS_FROM_BYTES;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,9 +18,10 @@ pub(super) struct Pace<'a> {
 
 #[derive(Default)]
 struct DeviceFlags {
-    /// A file was finished there in this pass. The first one is never given up for the deadline: else a file that takes
-    /// longer than the budget would never be proven.
+    /// A file was finished there in this pass. The first one is not given up for the deadline: else a file that takes
+    /// longer than the budget would never be proven. One that can be continued is, when so much of it was read.
     has_finished: AtomicBool,
+    bytes: AtomicU64,
     give_way: AtomicBool,
 }
 
@@ -38,6 +40,13 @@ impl<'a> Pace<'a> {
         self.devices[device].has_finished.load(Ordering::Relaxed) && self.is_over()
     }
 
+    /// It did its share with a part of a file.
+    pub fn stopped_in(&self, device: usize) {
+        if self.is_over() {
+            self.finished_one(device);
+        }
+    }
+
     pub fn finished_one(&self, device: usize) {
         self.devices[device].has_finished.store(true, Ordering::Relaxed);
     }
@@ -50,8 +59,9 @@ impl<'a> Pace<'a> {
         self.devices[device].give_way.load(Ordering::Relaxed)
     }
 
-    pub fn lane(&self, device: usize) -> LanePace<'_> {
-        LanePace { pace: self, device }
+    /// For a file that the next pass can go on with, or one that it cannot.
+    pub fn lane(&self, device: usize, has_parts: bool) -> LanePace<'_> {
+        LanePace { pace: self, device, has_parts }
     }
 
     /// Waits until `bytes` more fit the rate. What was not used in time is lost, not saved up.
@@ -72,6 +82,7 @@ impl<'a> Pace<'a> {
 pub(super) struct LanePace<'a> {
     pace: &'a Pace<'a>,
     device: usize,
+    has_parts: bool,
 }
 
 impl Progress for LanePace<'_> {
@@ -79,13 +90,18 @@ impl Progress for LanePace<'_> {
         let bytes = if let Event::Bytes { bytes, .. } = event { bytes } else { 0 };
         self.pace.outer.event(event);
         if bytes > 0 {
+            self.pace.devices[self.device].bytes.fetch_add(bytes, Ordering::Relaxed);
             self.pace.spend(bytes, || self.stop_asked());
         }
     }
 
     fn stop_asked(&self) -> bool {
         let flags = &self.pace.devices[self.device];
-        self.pace.outer.stop_asked() || flags.give_way.load(Ordering::Relaxed) || self.pace.is_over_for(self.device)
+        let is_share = self.has_parts && flags.bytes.load(Ordering::Relaxed) >= PARTS_FROM_BYTES;
+        self.pace.outer.stop_asked()
+            || flags.give_way.load(Ordering::Relaxed)
+            || self.pace.is_over_for(self.device)
+            || (is_share && self.pace.is_over())
     }
 
     fn record(&self, intent: Intent) -> Result<(), CannotRecord> {
@@ -104,7 +120,7 @@ mod tests {
         let begun = Instant::now();
         std::thread::scope(|scope| {
             for device in 0..2 {
-                let lane = pace.lane(device);
+                let lane = pace.lane(device, false);
                 scope.spawn(move || (0..5).for_each(|_| lane.event(Event::Bytes { lane: "x", bytes: 200_000 })));
             }
         });
@@ -115,17 +131,27 @@ mod tests {
     #[test]
     fn the_first_file_of_a_device_outlives_the_deadline_and_no_other_does() {
         let pace = Pace::new(&Silent, None, Some(Instant::now()), 2);
-        assert!(pace.is_over() && !pace.lane(0).stop_asked());
+        assert!(pace.is_over() && !pace.lane(0, false).stop_asked());
         pace.finished_one(0);
-        assert!(pace.lane(0).stop_asked() && !pace.lane(1).stop_asked());
+        assert!(pace.lane(0, false).stop_asked() && !pace.lane(1, false).stop_asked());
+    }
+
+    #[test]
+    fn a_file_that_can_be_continued_is_given_up_at_the_deadline_when_it_did_its_share() {
+        let pace = Pace::new(&Silent, None, Some(Instant::now()), 1);
+        let read = |bytes| pace.lane(0, true).event(Event::Bytes { lane: "x", bytes });
+        read(PARTS_FROM_BYTES - 1);
+        assert!(!pace.lane(0, true).stop_asked());
+        read(1);
+        assert!(pace.lane(0, true).stop_asked() && !pace.lane(0, false).stop_asked());
     }
 
     #[test]
     fn a_lane_gives_way_by_itself() {
         let pace = Pace::new(&Silent, None, None, 2);
         pace.set_give_way(1, true);
-        assert!(pace.lane(1).stop_asked() && !pace.lane(0).stop_asked());
+        assert!(pace.lane(1, false).stop_asked() && !pace.lane(0, false).stop_asked());
         pace.set_give_way(1, false);
-        assert!(!pace.lane(1).stop_asked());
+        assert!(!pace.lane(1, false).stop_asked());
     }
 }

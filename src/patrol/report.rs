@@ -26,6 +26,9 @@ pub struct CheckReport {
     pub oldest_proof: Option<Timestamp>,
     /// Copies are older than `[patrol] every` allows, and that is judged.
     pub coverage_lost: bool,
+    /// Of those files: not the card's bytes, and just as a person accepted them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub accepted: u64,
     /// Copies that nobody ever proved, and that are not there, or have nothing to be compared with: an offload is missing,
     /// not a file.
     pub never_proven: u64,
@@ -51,6 +54,10 @@ pub struct Absent {
     pub files: u64,
     /// The oldest proof among them: so long the volume was not proven as a whole.
     pub last_proof: Option<Timestamp>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl CheckReport {
@@ -98,6 +105,9 @@ impl CheckReport {
                 0 => {}
                 n => text.push_str(&format!(", {n} {}", kind.name())),
             }
+        }
+        if self.accepted > 0 {
+            text.push_str(&format!(", {} changed on purpose", self.accepted));
         }
         if let Some(first) = self.damage().next() {
             text.push_str(&format!("; first \"{}\" in {}", first.relpath, first.copy));

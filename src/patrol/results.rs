@@ -15,7 +15,7 @@ use std::time::Instant;
 impl Pass<'_> {
     pub(super) fn file_done(
         &mut self,
-        catalog: &Catalog,
+        catalog: &mut Catalog,
         volumes: &Volumes,
         folders: &[Folder],
         device: usize,
@@ -24,12 +24,25 @@ impl Pass<'_> {
     ) -> Result<(), PatrolError> {
         let folder = &folders[task.todo.folder];
         let relpath = &task.todo.relpath;
+        if let Some(root) = &folder.copy {
+            match seen {
+                // It goes on from there, in this pass or the next.
+                Seen::Stopped => self.reached.keep(catalog, true)?,
+                _ => self.reached.forget(root.id, relpath),
+            }
+        }
         match seen {
             Seen::Stopped if self.progress.stop_asked() => self.cut_short = true,
             // It gave way; or the budget is over, and then it is dropped with the rest.
             Seen::Stopped => self.devices[device].waiting.push_front(Next::File(task.todo)),
             Seen::Gone => self.volume_left(volumes, folders, device, task.todo),
             Seen::NotThere => self.report.never_proven += 1,
+            Seen::Accepted(size_bytes) => {
+                self.report.files += 1;
+                self.report.accepted += 1;
+                self.report.bytes += size_bytes;
+                self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Clear);
+            }
             Seen::Grown(read_back) => {
                 self.report.files += 1;
                 self.report.good += 1;

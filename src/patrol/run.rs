@@ -3,6 +3,7 @@
 use super::file::{FileTask, Seen, Todo};
 use super::folder::{Folder, FolderSeen, FolderTask, is_history};
 use super::pace::Pace;
+use super::reached::Reached;
 use super::report::{Absent, CheckReport};
 use super::{PatrolError, scope::Volumes, seal};
 use crate::catalog::{Catalog, CatalogError, Mark};
@@ -15,6 +16,7 @@ use crate::relpath::RelPath;
 use crate::verify::{Lanes, with_lanes};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Results are committed when there are so many, or the oldest is so old.
@@ -73,6 +75,7 @@ pub(super) struct Pass<'a> {
     /// Kept a folder when a generation shall be written.
     pub(super) seen: BTreeMap<usize, seal::Seen>,
     pub(super) is_to_seal: bool,
+    pub(super) reached: Arc<Reached>,
 }
 
 impl<'a> Pass<'a> {
@@ -91,6 +94,7 @@ impl<'a> Pass<'a> {
             cut_short: false,
             seen: BTreeMap::new(),
             is_to_seal: false,
+            reached: Arc::default(),
         }
     }
 
@@ -135,16 +139,19 @@ impl<'a> Pass<'a> {
         let threads: Vec<usize> = self.devices.iter().map(|d| d.threads).collect();
         // The lanes read the folders while this thread owns everything else.
         let folders = std::mem::take(&mut self.folders);
+        let reached = self.reached.clone();
         let work = |device: usize, task: Task| match task {
             Task::File(task) => {
-                let seen = task.look(&folders[task.todo.folder], &pace.lane(device));
-                if !matches!(seen, Seen::Stopped) {
-                    pace.finished_one(device);
+                let lane = pace.lane(device, task.has_parts());
+                let seen = task.look(&folders[task.todo.folder], &reached, &lane);
+                match seen {
+                    Seen::Stopped => pace.stopped_in(device),
+                    _ => pace.finished_one(device),
                 }
                 Done::File(task, seen)
             }
             Task::Folder(i, task) => {
-                let seen = folders[i].check(&task, &pace.lane(device));
+                let seen = folders[i].check(&task, &pace.lane(device, false));
                 Done::Folder(i, task, seen)
             }
         };
@@ -152,7 +159,8 @@ impl<'a> Pass<'a> {
             let driven = self.drive(catalog, volumes, &folders, &pace, lanes);
             // Whatever ended it: what is known is kept.
             let kept = self.record(catalog);
-            driven.and(kept)
+            let parts = self.reached.keep(catalog, true).map_err(PatrolError::from);
+            driven.and(kept).and(parts)
         });
         self.folders = folders;
         self.devices.iter_mut().for_each(|d| d.lock = None);
@@ -184,7 +192,11 @@ impl<'a> Pass<'a> {
             if !busy {
                 return Ok(());
             }
-            if let Some((device, done)) = lanes.take(LOOK) {
+            // While a large file is read, how far it is wants to be written down in time.
+            let wait = if self.reached.is_empty() { LOOK } else { LOOK / 8 };
+            let taken = lanes.take(wait);
+            self.reached.keep(catalog, false)?;
+            if let Some((device, done)) = taken {
                 match done {
                     Done::File(task, seen) => self.file_done(catalog, volumes, folders, device, *task, seen)?,
                     Done::Folder(i, task, seen) if seen.stopped => {
@@ -288,6 +300,8 @@ impl<'a> Pass<'a> {
             task.temps.extend(row.temp);
             task.known.insert(row.relpath);
         }
+        let repairs = catalog.repairs(root.id)?;
+        task.temps.extend(repairs.into_iter().filter(|r| !r.in_place).map(|r| r.temp));
         task.generations = catalog.generations(root.id)?;
         task.with_history = parts.iter().any(|part| part.is_root() || is_history(part));
         task.parts = parts;

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is mounted now, looked at once for many questions.
-pub(super) struct Mounted(Vec<Facts>);
+pub(crate) struct Mounted(Vec<Facts>);
 
 impl Mounted {
     pub fn now() -> Result<Self, PatrolError> {
@@ -35,7 +35,7 @@ impl Mounted {
 
 /// Copies to check. Parts are paths below the folder; the root means all of it.
 #[derive(Default)]
-pub(super) struct Scope {
+pub(crate) struct Scope {
     pub copies: Vec<(CopyRootRow, Vec<RelPath>)>,
     /// Folders that no catalog row speaks of, with a history of their own.
     pub histories: Vec<(PathBuf, Vec<RelPath>)>,
@@ -43,7 +43,7 @@ pub(super) struct Scope {
     pub lists: Vec<PathBuf>,
 }
 
-pub(super) struct Volumes(HashMap<VolumeId, VolumeRow>);
+pub(crate) struct Volumes(HashMap<VolumeId, VolumeRow>);
 
 impl Volumes {
     pub fn of(catalog: &Catalog) -> Result<Self, PatrolError> {
@@ -71,7 +71,7 @@ impl Volumes {
     }
 }
 
-pub(super) fn scope(
+pub(crate) fn scope(
     catalog: &Catalog,
     volumes: &Volumes,
     mounted: &Mounted,

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::digest::{Digests, HashFormat};
 use crate::disk::list;
 use crate::finding::FindingKind;
-use crate::ingest::creator;
+use crate::ingest::{creator, keep_manifest};
 use crate::mhl::{self, MhlError, Process, Record, SealRequest};
 use crate::progress::Event;
 use crate::relpath::RelPath;
@@ -124,9 +124,10 @@ impl Pass<'_> {
             Err(e) => return Ok(Err(e)),
         };
         if let Some(copy) = &folder.copy {
+            if let Err(e) = keep_manifest(&folder.root, &folder.base, &generation) {
+                self.progress.event(Event::Note(&format!("the manifest is not kept a second time: {e}")));
+            }
             catalog.add_generation(copy.id, &generation, Timestamp::now())?;
-            let text = format!("\"{}\": generation {} sealed", folder.path.display(), generation.number);
-            catalog.log(copy.card, None, &text, Timestamp::now())?;
         }
         Ok(Ok(Some(Sealed { copy: here, generation: generation.number, manifest: generation.manifest })))
     }

@@ -99,7 +99,7 @@ fn rows(place: &Place) -> BTreeSet<String> {
     let tables = ask(place, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
     let mut out = BTreeSet::new();
     for table in tables.into_iter().map(|r| r[0].clone()) {
-        if ["clip_fts", "sqlite_", "job_log", "station", "schema_doc"].iter().any(|t| table.starts_with(t)) {
+        if ["clip_fts", "sqlite_", "custody", "station", "schema_doc"].iter().any(|t| table.starts_with(t)) {
             continue;
         }
         let columns = ask(place, &format!("SELECT name FROM pragma_table_info('{table}')"));

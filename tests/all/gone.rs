@@ -1,0 +1,84 @@
+//! Copies that are meant to be gone, and files that were changed on purpose: the alarm ends, and nothing else.
+
+use crate::place::{Place, flip};
+use crate::shim::log;
+
+const CLIP: &str = "A001/CLIPS/A001C001.MOV";
+
+fn offloaded() -> Place {
+    let place = Place::new().with_card();
+    place.offload(&["--no-media"]).expect(0);
+    place
+}
+
+fn patrol(place: &Place) -> crate::place::Said {
+    place.run(&["patrol", "--due", "0s", "--json"])
+}
+
+#[test]
+fn a_retired_copy_alarms_nobody_counts_for_nothing_and_is_not_touched() {
+    let place = offloaded();
+    let before = place.tree("b", |_| false);
+    flip(&place.path("b").join(CLIP), 5);
+    patrol(&place).expect(11);
+    let said = place.run(&["retire", place.path("b/A001").to_str().unwrap(), "--reason", "sold", "--json"]).expect(0);
+    assert_eq!(said.json()["retired"][0]["files"], 3);
+    let again = patrol(&place).expect(0).json();
+    assert_eq!((&again["files"], again["findings"].as_array().unwrap().len()), (&3.into(), 0));
+    // One copy is left, and that is no two.
+    let status = place.status().expect(20).json();
+    assert_eq!((status["copies"].as_array().unwrap().len(), status["findings"].as_array().unwrap().len()), (1, 0));
+    assert!(log(&place).contains("the copy is meant to be gone: sold"), "{}", log(&place));
+    flip(&place.path("b").join(CLIP), 5);
+    assert!(place.tree("b", |_| false) == before);
+    // Removed for good, it is still not missing.
+    std::fs::remove_dir_all(place.path("b/A001")).unwrap();
+    patrol(&place).expect(0);
+    place.run(&["retire", "A001", "--reason", "delivered"]).expect(0);
+    assert_eq!(patrol(&place).expect(0).json()["files"], 0);
+    place.run(&["retire", "A001", "--reason", "delivered"]).expect(30);
+    place.run(&["retire", "nobody", "--reason", "x"]).expect(30);
+    place.run(&["retire", "A001", "--reason", " "]).expect(2);
+}
+
+#[test]
+fn one_retired_file_is_missed_by_nobody_and_comes_back_with_an_offload() {
+    let place = offloaded();
+    let clip = place.path("b").join(CLIP);
+    std::fs::remove_file(&clip).unwrap();
+    patrol(&place).expect(10);
+    place.run(&["retire", clip.to_str().unwrap(), "--reason", "no room"]).expect(0);
+    let again = patrol(&place).expect(0).json();
+    assert_eq!((&again["files"], again["findings"].as_array().unwrap().len()), (&5.into(), 0));
+    place.run(&["verify", "A001"]).expect(0);
+    place.status().expect(20);
+    assert!(place.run(&["repair", "A001", "--json"]).expect(0).json()["repaired"].as_array().unwrap().is_empty());
+    place.offload(&["--no-media", "--rehash"]).expect(0);
+    assert!(clip.exists());
+    assert_eq!(patrol(&place).expect(0).json()["files"], 6);
+}
+
+#[test]
+fn a_file_that_was_changed_on_purpose_is_told_as_that_until_it_changes_again() {
+    let place = offloaded();
+    let notes = place.path("b/A001/NOTES.TXT");
+    std::fs::write(&notes, "graded").unwrap();
+    patrol(&place).expect(11);
+    let accept = |note: &str| place.run(&["accept", "A001", "NOTES.TXT", "--note", note, "--json"]);
+    // Not safe: the card's bytes are there once only.
+    accept("by the colourist").expect(20);
+    for _ in 0..2 {
+        let said = patrol(&place).expect(0).json();
+        assert_eq!((&said["accepted"], &said["good"], &said["files"]), (&1.into(), &5.into(), &6.into()), "{said}");
+    }
+    assert!(log(&place).contains("was changed on purpose: by the colourist"), "{}", log(&place));
+    assert!(place.run(&["repair", "A001", "--json"]).expect(0).json()["repaired"].as_array().unwrap().is_empty());
+    assert_eq!(std::fs::read(&notes).unwrap(), b"graded");
+    std::fs::write(&notes, "graded again").unwrap();
+    patrol(&place).expect(11);
+    // The card's own bytes end it all.
+    std::fs::copy(place.path("a/A001/NOTES.TXT"), &notes).unwrap();
+    assert_eq!(patrol(&place).expect(0).json()["good"], 6);
+    accept("nothing to accept").expect(2);
+    place.run(&["check"]).expect(0);
+}

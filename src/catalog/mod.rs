@@ -16,6 +16,7 @@ mod jobs;
 mod marks;
 mod places;
 mod record;
+mod regroup;
 mod rowsum;
 mod schema;
 mod search;

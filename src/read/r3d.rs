@@ -2,9 +2,10 @@
 //! end mark. Known from files and from FFmpeg's demuxer; RED publishes no specification.
 
 use super::form::{self, Facts};
-use super::window::{Fault, Stop, Window, be16, be32, past_end};
+use super::window::{Fault, Window, be16, be32, past_end};
 use crate::fact::Field;
 use crate::timecode::FrameRate;
+use std::io;
 
 /// Enough for a 4 GB part of small frames.
 const BOXES: usize = 4096;
@@ -47,7 +48,7 @@ const BLOCKS: (usize, [usize; 3]) = (0x44, [0x18, 0x14, 0x10]);
 const RECORDS: usize = 2000;
 
 /// What the header says. Only the header of the second version has a directory in a known place.
-pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
+pub(crate) fn facts(w: &mut Window) -> io::Result<Facts> {
     let mut to = Facts::by("r3d");
     let head = w.read(0, 8)?;
     if head.get(4..8) != Some(b"RED2") {
@@ -82,7 +83,7 @@ fn picture(bytes: &[u8], to: &mut Facts) -> Option<FrameRate> {
     to.count(Field::Width, side(8));
     to.count(Field::Height, side(12));
     let rate = FrameRate::new(be32(block, 20)?, be16(block, 18)?.into())?;
-    to.say(Field::Fps, form::rate(rate));
+    to.say(Field::Fps, rate.fraction());
     Some(rate)
 }
 
@@ -123,7 +124,7 @@ fn records(bytes: &[u8], mut at: usize, rate: Option<FrameRate>, to: &mut Facts)
             0x1071 => model = text(),
             0x10a0 => brain = text(),
             0x200d => to.say(Field::WhiteBalance, float().filter(|k| *k < 1e5).and_then(|k| form::positive(k, 0))),
-            0x2066 => to.say(Field::SensorFps, float().and_then(FrameRate::near).map(form::rate)),
+            0x2066 => to.say(Field::SensorFps, float().and_then(FrameRate::near).map(FrameRate::fraction)),
             0x403b => to.count(Field::Iso, short().map(u32::from)),
             0x406a => to.say(Field::Aperture, short().and_then(|f| form::aperture('F', f64::from(f) / 10.0))),
             0x406b => to.count(Field::FocalLength, short().map(u32::from)),

@@ -27,16 +27,19 @@ pub fn all() -> Vec<Tree> {
 fn arri() -> Tree {
     Tree {
         layout: "arri",
-        files: files(&[
-            "A001R1ZA/A001C001_180327_R1ZA.mov",
-            "A001R1ZA/A001C002_180327_R1ZA.mov",
+        files: with(
+            files(&[
+                "A001R1ZA/A001C001_180327_R1ZA.mov",
+                "A001R1ZA/A001C002_180327_R1ZA.mov",
+                "A001R1ZA/A001R1ZA_FCP.xml",
+                "ARRI/LOOKFILES/Warm.aml",
+            ]),
             "A001R1ZA/A001R1ZA.ale",
-            "A001R1ZA/A001R1ZA_FCP.xml",
-            "ARRI/LOOKFILES/Warm.aml",
-        ]),
+            "Heading\nFIELD_DELIM\tTABS\nFPS\t24\n\nColumn\nName\tStart\n\nData\n\
+             A001C001_180327_R1ZA\t01:00:00:00\nA001C002_180327_R1ZA\t02:00:00:00\n",
+        ),
         clips: vec![("A001C001_180327_R1ZA", 1), ("A001C002_180327_R1ZA", 1)],
-        // What the ALE names and the card lacks is told by whoever reads the ALE.
-        lose: ("", ""),
+        lose: ("A001R1ZA/A001C002_180327_R1ZA.mov", "missing-clip:A001R1ZA/A001C002_180327_R1ZA"),
     }
 }
 

@@ -36,8 +36,9 @@ pub fn warnings(card: &Card, used: Option<UsedSpace>) -> Vec<Warning> {
 
 /// Files of 0 bytes that neither hold a recording nor are an index, named together.
 pub(super) fn empty_files(listing: &Listing, gaps: &[Warning]) -> Option<String> {
-    let told = |p: &RelPath| gaps.iter().any(|g| g.id.split_once(':').is_some_and(|(_, of)| of == p.text()));
-    let is_empty = |f: &&CardFile| f.size_bytes == 0 && !kind::of(&f.relpath).is_essence() && !told(&f.relpath);
+    let told: BTreeSet<&str> = gaps.iter().filter_map(|g| Some(g.id.split_once(':')?.1)).collect();
+    let is_told = |p: &RelPath| told.contains(&*p.to_string());
+    let is_empty = |f: &&CardFile| f.size_bytes == 0 && !kind::of(&f.relpath).is_essence() && !is_told(&f.relpath);
     let empty: Vec<&CardFile> = listing.files.iter().filter(is_empty).collect();
     match empty[..] {
         [] => None,

@@ -1,4 +1,5 @@
-//! TIFF 6.0 directories with the tags of Exif 2.3: in DNG, and whole inside the metadata boxes of Canon's movies.
+//! TIFF 6.0 directories with the tags of Exif 2.3: in DNG, and whole inside the metadata boxes of Canon's movies. The crate
+//! `kamadak-exif` takes a file whole into memory; here a frame of many megabytes costs the bytes of its tags.
 
 use super::form::{self, Facts};
 use super::window::{Window, array_at};

@@ -100,7 +100,13 @@ fn unreadable(kind: &str, bytes: &[u8]) -> Option<String> {
         "sidecar" => Some("it is no JSON of a Blackmagic camera".into()),
         _ => {
             let text = wording::text(bytes, bytes.len())?;
-            text.contains(['\u{fffd}', '\0']).then(|| "it is no text in UTF-8 or UTF-16".into())
+            let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+            match kind {
+                _ if text.contains(['\u{fffd}', '\0']) => Some("it is no text in UTF-8 or UTF-16".into()),
+                "srt" if !lines.trim_start().contains("\n\n") => Some("it ends inside its first caption".into()),
+                "csv" if !lines.ends_with('\n') => Some("it ends inside a line".into()),
+                _ => None,
+            }
         }
     }
 }
@@ -132,7 +138,9 @@ mod tests {
             ("C0001M01.XML", b"<!DOCTYPE a><NonRealTimeMeta/>", "a document type declaration is refused"),
             ("A.sidecar", b"{\"iso\": ", "it is no JSON of a Blackmagic camera"),
             ("A.srt", b"\xff\xfa\x00\x01", "it is no text in UTF-8 or UTF-16"),
+            ("A.srt", b"1\r\n00:00:00,000 --> 00:00:00,033\r\n[iso : 1", "it ends inside its first caption"),
             ("A.csv", b"a,b\n\x00\x01\n", "it is no text in UTF-8 or UTF-16"),
+            ("A.csv", b"Timecode,Clip Name,Lens Model,Camera Model\n01:02:03:04,A00", "it ends inside a line"),
         ] {
             let file = name.rsplit('/').next().unwrap();
             assert_eq!(notes(name, bytes), [format!("sidecar note: \"{file}\" cannot be read: {why}")]);
@@ -144,7 +152,8 @@ mod tests {
         for (name, bytes) in [
             ("A.xml", &b"<xmeml version=\"5\"/>"[..]),
             ("A.txt", b"a sunny day"),
-            ("A.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHello\n\n"),
+            ("A.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHello\n\n2\n"),
+            ("A.csv", b"a,b\n1,2\n"),
             ("A.xmp", b""),
             ("A.bim", b"\xff"),
         ] {

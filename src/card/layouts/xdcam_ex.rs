@@ -62,6 +62,9 @@ fn takes(ground: &mut Ground, found: &mut Found) {
         });
         read.extend(lists.map(|index| (n, index)));
     }
+    if read.is_empty() {
+        return;
+    }
     let names = Names::of(ground);
     for (n, index) in read {
         let path = ground.relpath(index);

@@ -102,7 +102,7 @@ fn directory(bytes: &[u8]) -> Option<usize> {
 fn records(bytes: &[u8], mut at: usize, rate: Option<FrameRate>, to: &mut Facts) {
     let (mut date, mut time) = (String::new(), String::new());
     let (mut maker, mut lens, mut brain, mut model) = (String::new(), String::new(), String::new(), String::new());
-    let mut start = String::new();
+    let (mut start, mut camera) = (String::new(), String::new());
     for _ in 0..RECORDS {
         let (Some(len), Some(tag)) = (be16(bytes, at).map(usize::from), be16(bytes, at + 2)) else { break };
         let Some(value) = bytes.get(at + 4..at + len) else { break };
@@ -112,8 +112,16 @@ fn records(bytes: &[u8], mut at: usize, rate: Option<FrameRate>, to: &mut Facts)
         match tag {
             0x1001 => start = text(),
             0x1006 => to.say(Field::Serial, text()),
-            0x1019 => to.say(Field::Camera, text()),
-            0x101a => to.say(Field::Reel, text()),
+            0x1019 => {
+                camera = text();
+                to.say(Field::Camera, &*camera);
+            }
+            // The camera's letter stands before it; a slate and REDline say both as one: `A106`.
+            0x101a => {
+                let reel = text();
+                let split = camera.len() == 1 && reel.bytes().all(|b| b.is_ascii_digit()) && !reel.is_empty();
+                to.say(Field::Reel, if split { format!("{camera}{reel}") } else { reel });
+            }
             0x1023 => date = text(),
             0x1024 => time = text(),
             0x1025 => to.say(Field::Firmware, text()),
@@ -231,7 +239,7 @@ pub(crate) mod tests {
                 "r3d fps=25/1",
                 "r3d serial=VR-001",
                 "r3d camera=A",
-                "r3d reel=001",
+                "r3d reel=A001",
                 "r3d firmware=1.7.2",
                 "r3d clip_name=A001_A002_0229AB",
                 "r3d white_balance=5600",
@@ -270,7 +278,7 @@ pub(crate) mod tests {
                 "r3d serial=130-246-CE5",
                 "r3d white_balance=4800",
                 "r3d camera=A",
-                "r3d reel=106",
+                "r3d reel=A106",
                 "r3d firmware=6.2.34",
                 "r3d iso=1280",
                 "r3d clip_name=A106_C037_0118G5",

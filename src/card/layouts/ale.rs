@@ -17,10 +17,11 @@ pub(super) fn join(listing: &Listing, found: &mut [Found], read: ReadIndex) {
         let gap = match bytes {
             Ok(bytes) if bytes.is_empty() => gaps::no_bytes(&file.relpath),
             Ok(bytes) => match ale::rows(&bytes) {
-                Some(sheet) => {
+                Some(sheet) if !sheet.rows.is_empty() => {
                     one(listing, found, file, &sheet);
                     continue;
                 }
+                Some(_) => gaps::unread(&file.relpath, &"it has no whole row"),
                 None => gaps::unread(&file.relpath, &"it is no sheet of Avid Log Exchange"),
             },
             Err(e) => gaps::unread(&file.relpath, &e),
@@ -125,7 +126,12 @@ mod tests {
     #[test]
     fn a_camera_sheet_that_cannot_be_read_is_a_gap_and_any_other_a_note() {
         let clip = ("A001R1ZA/A001C001_180327_R1ZA.mov", &b"x"[..]);
-        for (bytes, gap) in [(&b""[..], "empty-index"), (b"no sheet", "unread-index"), (&SHEET[..60], "unread-index")] {
+        for (bytes, gap) in [
+            (&b""[..], "empty-index"),
+            (b"no sheet", "unread-index"),
+            (&SHEET[..60], "unread-index"),
+            (&SHEET[..98], "unread-index"),
+        ] {
             assert_eq!(ids(&[clip, ("A001R1ZA/A001R1ZA.ale", bytes)]), [format!("{gap}:A001R1ZA/A001R1ZA.ale")]);
             let other = card(&[clip, ("day.ale", bytes)]);
             assert_eq!((other.gaps.len(), other.notes.len()), (0, 1), "{:?}", other.notes);

@@ -64,11 +64,18 @@ fn disc_index(ground: &mut Ground, found: &mut Found, mediapro: bool) {
         let all = elements(ground, found, index, mediapro);
         let clips: BTreeSet<String> = all.iter().flatten().flatten().filter_map(|value| clip_named(value)).collect();
         let sam = ground.files().any(|(_, f)| folded(ground.below(&f.relpath).as_bytes()).starts_with(b"proav/clpr/"));
-        let here = Here::of(ground);
+        let here = here(ground);
         let mut lost = BTreeSet::new();
-        for clip in clips.into_iter().filter(|clip| !here.has(clip, &names)) {
-            let place = if sam { format!("PROAV/CLPR/{clip}") } else { format!("Clip/{clip}.MXF") };
-            lost.extend(ground.base.join(&place));
+        for clip in clips {
+            let called = called(&clip, &names);
+            if !called.iter().any(|name| here.contains(&folded(name.as_bytes()))) {
+                // As the other indexes of the disc call it, where a person gave it a name.
+                let place = match sam {
+                    true => format!("PROAV/CLPR/{clip}"),
+                    false => format!("Clip/{}.MXF", called.last().unwrap_or(&clip)),
+                };
+                lost.extend(ground.base.join(&place));
+            }
         }
         gaps::absent("missing-clip", path, "a clip", &lost, &mut found.gaps);
     }
@@ -110,33 +117,32 @@ fn is_small(stem: &str) -> bool {
 }
 
 /// Stems of what lies in `Clip`, and the folders of `PROAV/CLPR`.
-struct Here(HashSet<Vec<u8>>);
-
-impl Here {
-    fn of(ground: &Ground) -> Self {
-        let mut out = HashSet::new();
-        for (_, file) in ground.files() {
-            let below = folded(ground.below(&file.relpath).as_bytes());
-            if below.starts_with(b"clip/") {
-                out.insert(folded(file.relpath.stem()));
-            } else if let Some(clip) = below.strip_prefix(b"proav/clpr/") {
-                out.extend(clip.split(|b| *b == b'/').next().map(<[u8]>::to_vec));
-            }
+fn here(ground: &Ground) -> HashSet<Vec<u8>> {
+    let mut out = HashSet::new();
+    for (_, file) in ground.files() {
+        let below = folded(ground.below(&file.relpath).as_bytes());
+        if below.starts_with(b"clip/") {
+            out.insert(folded(file.relpath.stem()));
+        } else if let Some(clip) = below.strip_prefix(b"proav/clpr/") {
+            out.extend(clip.split(|b| *b == b'/').next().map(<[u8]>::to_vec));
         }
-        Here(out)
     }
+    out
+}
 
-    /// Under its own name, or under another that the disc gives it.
-    fn has(&self, clip: &str, names: &[Vec<String>]) -> bool {
-        let stem = |name: &str| -> Vec<u8> {
-            let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-            let lower = name.to_lowercase();
-            lower.strip_suffix(".mxf").unwrap_or(&lower).as_bytes().to_vec()
-        };
-        let wanted = stem(clip);
-        let again = names.iter().filter(|all| all.iter().any(|n| stem(n) == wanted)).flatten();
-        again.map(|n| stem(n)).chain([wanted.clone()]).any(|name| self.0.contains(&name))
+/// A clip's own name, then those that the disc gives it beside.
+fn called(clip: &str, names: &[Vec<String>]) -> Vec<String> {
+    let stem = |name: &str| -> String {
+        let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+        let cut = name.len().checked_sub(4).filter(|at| name.is_char_boundary(*at));
+        let mxf = cut.filter(|at| name[*at..].eq_ignore_ascii_case(".mxf"));
+        mxf.map_or(name, |at| &name[..at]).to_owned()
+    };
+    let mut out = vec![clip.to_owned()];
+    for all in names.iter().filter(|all| all.iter().any(|n| stem(n).eq_ignore_ascii_case(clip))) {
+        out.extend(all.iter().map(|n| stem(n)).filter(|n| !n.eq_ignore_ascii_case(clip)));
     }
+    out
 }
 
 /// Marks for a review (`CUEUP.XML`) name the recordings that they are of. What cannot be read of them is no loss.

@@ -144,6 +144,8 @@ pub struct Card {
     pub clips: Vec<Clip>,
     /// What the card's own indexes and numbers say is not there.
     pub gaps: Vec<Warning>,
+    /// What was seen on it and blocks nothing: a sidecar of 0 bytes.
+    pub notes: Vec<String>,
 }
 
 impl Card {

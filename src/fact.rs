@@ -102,6 +102,8 @@ fields! {
     SoundSet = "sound_set",
     /// How many files that take has.
     SoundFiles = "sound_files",
+    /// Which of them this file is: `1`, `A`.
+    SoundIndex = "sound_index",
     Note = "note",
 }
 

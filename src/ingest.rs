@@ -364,6 +364,11 @@ fn write_down(
         progress.event(Event::Note(&note));
         catalog.log(card, None, &note, now)?;
     }
+    for note in &source.card.notes {
+        let note = format!("on the card: {note}");
+        progress.event(Event::Note(&note));
+        catalog.log(card, None, &note, now)?;
+    }
     let same_device = request.allow_same_device;
     catalog.set_relaxed(card, Relaxed { same_device, accept_server: false, no_source_reread: false })?;
     for warning in &p.warnings {

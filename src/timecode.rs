@@ -56,32 +56,41 @@ impl FrameRate {
         self.den == 1001 && self.num.is_multiple_of(30_000)
     }
 
-    /// The rate that a decimal means: `23.976` and `23.98` are 24000/1001, `59.94` is 60000/1001; others are taken as
-    /// they are, to three digits.
+    /// The rate that a header's floating point number means; see [`FrameRate::of_milli`].
     pub fn near(rate: f64) -> Option<Self> {
-        if !rate.is_finite() || !(0.001..=100_000.0).contains(&rate) {
-            return None;
-        }
-        let milli = (rate * 1000.0).round() as u32;
-        // A multiple of 24, 25 or 30 slowed down by 1001/1000, as far as the two digits of "23.98" tell it.
-        let whole = (f64::from(milli) * 1.001 / 1000.0).round() as u32;
-        let slowed = f64::from(whole) * 1_000_000.0 / 1001.0;
-        if !milli.is_multiple_of(1000)
-            && [24, 25, 30].iter().any(|n| whole > 0 && whole.is_multiple_of(*n))
-            && (slowed - f64::from(milli)).abs() <= 5.0
-        {
-            return Self::new(whole * 1000, 1001);
-        }
-        Self::new(milli, 1000)
+        (0.001..=100_000.0).contains(&rate).then(|| Self::of_milli((rate * 1000.0).round() as u32)).flatten()
     }
 
-    /// `24000/1001`, `25`, `23.976`.
+    /// The rate that a decimal of three digits means: `23.976` and `23.980` are 24000/1001, `59.94` is 60000/1001; others
+    /// are taken as they are.
+    pub fn of_milli(milli: u32) -> Option<Self> {
+        let milli = u64::from(milli);
+        // A multiple of 12, 15 or 25 slowed down by 1001/1000, as far as the two digits of "23.98" tell it.
+        let whole = (milli * 1001 + 500_000) / 1_000_000;
+        let slowed = whole > 0
+            && !milli.is_multiple_of(1000)
+            && [12, 15, 25].iter().any(|n| whole.is_multiple_of(*n))
+            && (whole * 1_000_000).abs_diff(milli * 1001) <= 5 * 1001;
+        match slowed {
+            true => Self::new(u32::try_from(whole * 1000).ok()?, 1001),
+            false => Self::new(u32::try_from(milli).ok()?, 1000),
+        }
+    }
+
+    /// `24000/1001`, `25`, `23.976`; a fourth digit rounds.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        match text.split_once('/') {
-            Some((num, den)) => Self::new(num.trim().parse().ok()?, den.trim().parse().ok()?),
-            None => Self::near(text.parse().ok()?),
+        if let Some((num, den)) = text.split_once('/') {
+            return Self::new(num.trim().parse().ok()?, den.trim().parse().ok()?);
         }
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() && part.is_empty() || whole.len() > 6 || !digits(whole) || !digits(part) {
+            return None;
+        }
+        let part = format!("{:0<4.4}", part);
+        let tenths: u64 = format!("{whole}{part}").parse().ok()?;
+        Self::of_milli(u32::try_from((tenths + 5) / 10).ok()?)
     }
 
     /// Decimal with up to three digits, as editors write it: `23.976`, `25`, `59.94`.
@@ -245,13 +254,17 @@ mod tests {
             ("25.000", 25, 1),
             ("24000/1001", 24_000, 1001),
             ("50/2", 25, 1),
+            ("11.99", 12_000, 1001),
+            ("14.985", 15_000, 1001),
+            (".5", 1, 2),
             ("22.5", 45, 2),
             ("23.5", 47, 2),
         ] {
             let rate = FrameRate::parse(text).unwrap();
             assert_eq!((rate.num(), rate.den()), (num, den), "{text}");
         }
-        for bad in ["", "0", "-25", "24/0", "nan", "inf", "1e9", "a/b", "24/1/1"] {
+        assert_eq!(FrameRate::near(23.976), FrameRate::parse("23.9760239"));
+        for bad in ["", "0", "-25", "24/0", "nan", "inf", "1e9", "a/b", "24/1/1", ".", "1.2.3", "100001"] {
             assert_eq!(FrameRate::parse(bad), None, "{bad}");
         }
     }

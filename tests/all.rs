@@ -8,6 +8,8 @@ mod bench;
 mod cards;
 #[path = "all/cards_cinema.rs"]
 mod cards_cinema;
+#[path = "all/cards_hostile.rs"]
+mod cards_hostile;
 #[path = "all/cards_other.rs"]
 mod cards_other;
 #[path = "all/cli.rs"]

@@ -1,18 +1,20 @@
 //! **Owns** what a card's listing means: its layout, its clips, what about it must be accepted before it may be formatted.
 //! **Never** leaves a file out (clips are a view on files), opens the card, or guesses a name that is not there.
 //! **Flow** `settle` says that a dump stopped growing, `recognise` makes the `Card`, `warnings` judges it before the copy,
-//! `complete::check` judges each proven copy after it.
+//! `complete::check` and `Takes` judge each proven copy after it by its header.
 //! **Tests** beside each file: made listings, mutated headers, and the sample media where present.
 
 pub mod complete;
 mod kind;
 mod layouts;
 pub mod settle;
+mod takes;
 mod warn;
 
 use kind::Kind;
 pub use layouts::ReadIndex;
-pub use warn::{UsedSpace, warnings};
+pub use takes::{Regrouped, Takes};
+pub use warn::{UsedSpace, is_gap, warnings};
 
 use crate::clip::{Card, Clip, Listing};
 use crate::fact::{Fact, Origin, Said};
@@ -26,7 +28,7 @@ pub fn is_frame(relpath: &RelPath) -> bool {
 /// Finds the layouts and clips of a listing; `read` gives the card's small index files. Every file stays in the listing,
 /// whether a clip names it or not.
 pub fn recognise(listing: Listing, read: ReadIndex) -> Card {
-    let found = layouts::all(&listing, read);
+    let mut found = layouts::all(&listing, read);
     let name = |index: u32| listing.files[index as usize].relpath.clone();
     let said = |fact: &Fact| Said { fact: fact.clone(), origin: Origin::Name, by: "name".into() };
     let mut clips: Vec<_> = found.iter().flat_map(|f| f.clips.iter().map(move |c| (f.layout, c))).collect();
@@ -46,10 +48,13 @@ pub fn recognise(listing: Listing, read: ReadIndex) -> Card {
             layouts.push(found.layout.to_owned());
         }
     }
+    let mut notes: Vec<String> = found.iter_mut().flat_map(|f| std::mem::take(&mut f.notes)).collect();
+    notes.dedup();
     let mut known = std::collections::BTreeSet::new();
     // A card below a folder is seen from there and from above.
-    let gaps = found.into_iter().flat_map(|f| f.gaps).filter(|g| known.insert(g.id.clone())).collect();
-    Card { layouts, listing, clips, gaps }
+    let gaps: Vec<_> = found.into_iter().flat_map(|f| f.gaps).filter(|g| known.insert(g.id.clone())).collect();
+    notes.extend(warn::empty_files(&listing, &gaps));
+    Card { layouts, listing, clips, gaps, notes }
 }
 
 #[cfg(test)]

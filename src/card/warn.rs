@@ -1,7 +1,7 @@
 //! What blocks SAFE before a byte is copied, until a person accepts it.
 
 use super::kind;
-use crate::clip::{Card, Warning};
+use crate::clip::{Card, CardFile, Listing, Warning};
 use crate::relpath::RelPath;
 use std::collections::BTreeSet;
 
@@ -32,6 +32,43 @@ pub fn warnings(card: &Card, used: Option<UsedSpace>) -> Vec<Warning> {
     out.extend(card.gaps.iter().cloned());
     out.extend(used.and_then(|used| used_space(card, used)));
     out
+}
+
+/// Files of 0 bytes that neither hold a recording nor are an index, named together.
+pub(super) fn empty_files(listing: &Listing, gaps: &[Warning]) -> Option<String> {
+    let told: BTreeSet<&str> = gaps.iter().filter_map(|g| Some(g.id.split_once(':')?.1)).collect();
+    let is_told = |p: &RelPath| told.contains(&*p.to_string());
+    let is_empty = |f: &&CardFile| f.size_bytes == 0 && !kind::of(&f.relpath).is_essence() && !is_told(&f.relpath);
+    let empty: Vec<&CardFile> = listing.files.iter().filter(is_empty).collect();
+    match empty[..] {
+        [] => None,
+        [one] => Some(format!("\"{}\" has 0 bytes", one.relpath)),
+        [first, ..] => Some(format!("{} files have 0 bytes, \"{}\" first", empty.len(), first.relpath)),
+    }
+}
+
+/// Is this the id of what a look at the card found missing, so that a later look may find it there?
+pub fn is_gap(id: &str) -> bool {
+    const KINDS: [&str; 17] = [
+        "empty-index",
+        "unread-index",
+        "not-in-index",
+        "newer-than-index",
+        "missing-clip",
+        "missing-clips",
+        "missing-essence",
+        "missing-essences",
+        "missing-proxy",
+        "missing-proxys",
+        "missing-sidecar",
+        "missing-sidecars",
+        "missing-part",
+        "missing-parts",
+        "missing-frames",
+        "odd-frames",
+        "incomplete-take",
+    ];
+    id.split_once(':').is_some_and(|(kind, _)| KINDS.contains(&kind))
 }
 
 pub(super) fn about(kind: &str, relpath: &RelPath, says: &str) -> Warning {
@@ -85,7 +122,9 @@ mod tests {
 
     #[test]
     fn a_plain_card_has_no_warning() {
-        assert!(ids(&[(b"A.mov", 5), (b"A.xml", 0), (b"empty.txt", 0)], None).is_empty());
+        let files: &[(&[u8], u64)] = &[(b"A.mov", 5), (b"A.xml", 0), (b"empty.txt", 0)];
+        assert!(ids(files, None).is_empty());
+        assert_eq!(recognise(listing(files)).notes, ["2 files have 0 bytes, \"A.xml\" first"]);
     }
 
     #[test]

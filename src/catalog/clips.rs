@@ -140,7 +140,6 @@ impl Catalog {
 
 /// Adds new clips, and new files to clips that are known by their recording: names repeat from folder to folder.
 pub(super) fn add(c: &Connection, card: CardId, roll: &str, clips: &[Clip], now: Timestamp) -> Result<(), Fault> {
-    let letter = camera_letter(roll);
     let key = card.to_string();
     for clip in clips {
         let recordings = clip.files.iter().filter(|(_, role)| matches!(role, Role::Essence | Role::Audio));
@@ -157,44 +156,62 @@ pub(super) fn add(c: &Connection, card: CardId, roll: &str, clips: &[Clip], now:
         }
         let id = match known {
             Some(id) => id,
-            None => {
-                let id = ClipId(new_id(now));
-                c.prepare_cached(
-                    "INSERT INTO clip (id, card_id, name, roll, camera, camera_letter, tokens, layout)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
-                )?
-                .execute(params![
-                    id.to_string(),
-                    key,
-                    clip.name,
-                    roll,
-                    letter,
-                    tokens(&clip.name, clip.files.iter().map(|f| &f.0), &[]),
-                    clip.layout
-                ])?;
-                let mut said = clip.said.clone();
-                said.sort_by_key(|s| s.fact.field);
-                store_said(c, id, &said)?;
-                id
-            }
+            None => insert(c, card, roll, clip, now)?,
         };
         let old: Vec<RelPath> = match known {
             Some(id) => files_of(c, id)?.into_iter().map(|f| f.0).collect(),
             None => Vec::new(),
         };
-        let mut ord = old.len();
-        for (path, role) in clip.files.iter().filter(|(p, _)| !old.contains(p)) {
-            c.prepare_cached(
-                "INSERT INTO clip_file (clip_id, ord, card_id, relpath, role) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![id.to_string(), ord as i64, key, path.as_bytes(), role.name()])?;
-            ord += 1;
+        // By their headers some may be in another clip than their names say.
+        let mut new = Vec::new();
+        for file in clip.files.iter().filter(|(p, _)| !old.contains(p)) {
+            let sql = "SELECT 1 FROM clip_file WHERE card_id = ?1 AND relpath = ?2";
+            let held = c.prepare_cached(sql)?.exists(params![key, file.0.as_bytes()])?;
+            new.extend((!held).then(|| file.clone()));
         }
-        if known.is_some() && ord > old.len() {
+        add_files(c, card, id, old.len(), &new)?;
+        if known.is_some() && !new.is_empty() {
             // What was read of it before was of fewer files.
             set_media(c, id, MediaState::Pending, None)?;
             index(c, id)?;
         }
+    }
+    Ok(())
+}
+
+/// A row of its own, without its files.
+pub(super) fn insert(c: &Connection, card: CardId, roll: &str, clip: &Clip, now: Timestamp) -> Result<ClipId, Fault> {
+    let id = ClipId(new_id(now));
+    c.prepare_cached(
+        "INSERT INTO clip (id, card_id, name, roll, camera, camera_letter, tokens, layout)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        id.to_string(),
+        card.to_string(),
+        clip.name,
+        roll,
+        camera_letter(roll),
+        tokens(&clip.name, clip.files.iter().map(|f| &f.0), &[]),
+        clip.layout
+    ])?;
+    let mut said = clip.said.clone();
+    said.sort_by_key(|s| s.fact.field);
+    store_said(c, id, &said)?;
+    Ok(id)
+}
+
+/// Files of a clip behind those that it has.
+pub(super) fn add_files(
+    c: &Connection,
+    card: CardId,
+    id: ClipId,
+    first: usize,
+    files: &[(RelPath, Role)],
+) -> Result<(), Fault> {
+    for (ord, (path, role)) in (first..).zip(files) {
+        c.prepare_cached("INSERT INTO clip_file (clip_id, ord, card_id, relpath, role) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![id.to_string(), ord as i64, card.to_string(), path.as_bytes(), role.name()])?;
     }
     Ok(())
 }
@@ -218,7 +235,7 @@ fn tokens<'a>(name: &str, files: impl Iterator<Item = &'a RelPath>, extra: &[&st
 }
 
 /// Brings the search words up to date with all that the row holds.
-fn index(c: &Connection, id: ClipId) -> Result<(), Fault> {
+pub(super) fn index(c: &Connection, id: ClipId) -> Result<(), Fault> {
     let files: Vec<RelPath> = files_of(c, id)?.into_iter().map(|f| f.0).collect();
     let sql =
         "SELECT name, reel, video_codec, container, coalesce(scene, own_scene), coalesce(take, own_take), keywords,
@@ -240,7 +257,7 @@ fn index(c: &Connection, id: ClipId) -> Result<(), Fault> {
     Ok(())
 }
 
-fn set_media(c: &Connection, id: ClipId, state: MediaState, note: Option<&str>) -> Result<(), Fault> {
+pub(super) fn set_media(c: &Connection, id: ClipId, state: MediaState, note: Option<&str>) -> Result<(), Fault> {
     let sql = "UPDATE clip SET media = ?2, media_note = ?3 WHERE id = ?1";
     match c.prepare_cached(sql)?.execute(params![id.to_string(), state.name(), note])? {
         0 => Err(Fault::Unknown(format!("clip {id}"))),

@@ -18,6 +18,7 @@ mod marks;
 mod partial;
 mod places;
 mod record;
+mod regroup;
 mod repairs;
 mod retired;
 mod rowsum;

@@ -72,6 +72,9 @@ fn show_plan(door: &Door, plan: &PlanReport) -> anyhow::Result<Exit> {
             }
         }
     }
+    for note in &plan.notes {
+        out.line(format!("note: on the card: {note}"));
+    }
     for w in &plan.warnings {
         out.line(format!("warning: {}", w.text));
     }

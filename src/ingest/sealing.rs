@@ -1,17 +1,16 @@
 //! The end of an offload: are the recordings whole, the manifest, and our evidence beside it.
 
 use super::copying::standing_proof;
-use super::places::Source;
+use super::places::{INDEX_BYTES, Source};
 use super::{IngestError, Job, Station, brought};
-use crate::card;
-use crate::catalog::Catalog;
-use crate::clip::Warning;
+use crate::card::{self, Regrouped, Takes};
+use crate::catalog::{Catalog, ClipRow};
+use crate::clip::{Clip, ClipId, Warning};
 use crate::config::{self, Config};
 use crate::copy::{CopyState, Generation};
 use crate::digest::{HashFormat, hex};
 use crate::disk::Root;
 use crate::disk::write::{Replace, write_whole};
-use crate::fact::Field;
 use crate::hash::digest_of;
 use crate::job::{Hold, Step};
 use crate::mhl::{self, Creator, History, HistoryFault, Process, SealRequest};
@@ -23,12 +22,11 @@ use crate::verify::{SealAction, SealEntry};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Reads the head and tail of each clip's files on a proven copy: is the recording whole?
+/// Reads the head and tail of each clip's files on a proven copy: is the recording whole, which files are one take, and
+/// is all there that the card's own indexes name?
 pub(super) fn check_headers(catalog: &mut Catalog, job: &Job, dests: &[Destination]) -> Result<(), IngestError> {
-    let mut unchecked: BTreeSet<RelPath> = BTreeSet::new();
-    for clip in catalog.clips(job.card)? {
-        unchecked.extend(clip.files.iter().map(|(p, _)| p.clone()));
-    }
+    let clips = catalog.clips(job.card)?;
+    let mut unchecked: BTreeSet<RelPath> = clips.iter().flat_map(|c| c.files.iter().map(|(p, _)| p.clone())).collect();
     let now = Timestamp::now();
     let mut takes = Takes::default();
     for dest in dests {
@@ -43,44 +41,68 @@ pub(super) fn check_headers(catalog: &mut Catalog, job: &Job, dests: &[Destinati
             if let Some(warning) = card::complete::check(&mut file, &row.relpath, row.size_bytes.unwrap_or(0)) {
                 catalog.raise_warning(job.card, &warning, now)?;
             }
-            takes.hear(&mut file, &row.relpath);
+            if Takes::wants(&row.relpath) {
+                takes.hear(&row.relpath, &sidecar::of_file(&mut file, &row.relpath));
+            }
         }
     }
+    regroup(catalog, job, clips, &takes)?;
     // With a file unchecked, nobody knows what it would have said.
-    for warning in takes.incomplete().into_iter().filter(|_| unchecked.is_empty()) {
-        catalog.raise_warning(job.card, &warning, now)?;
+    if unchecked.is_empty() {
+        compare_again(catalog, job, dests, takes.incomplete())?;
     }
     Ok(())
 }
 
-/// Takes of sound that say themselves how many files they have (iXML FILE_SET): by their id, the count, and those here.
-#[derive(Default)]
-struct Takes(BTreeMap<String, (usize, Vec<RelPath>)>);
-
-impl Takes {
-    fn hear(&mut self, file: &mut std::fs::File, relpath: &RelPath) {
-        if !matches!(relpath.extension().as_str(), "wav" | "bwf" | "rf64") {
-            return;
-        }
-        let said = sidecar::of_file(file, relpath);
-        let of = |field| said.iter().find(|s| s.fact.field == field).map(|s| s.fact.value.as_str());
-        if let (Some(set), Some(count)) = (of(Field::SoundSet), of(Field::SoundFiles).and_then(|n| n.parse().ok())) {
-            let take = self.0.entry(set.to_owned()).or_insert((count, Vec::new()));
-            take.0 = take.0.max(count);
-            take.1.push(relpath.clone());
-        }
-    }
-
-    fn incomplete(self) -> Vec<Warning> {
-        let short = self.0.into_values().filter(|(count, here)| here.len() < *count);
-        let warn = |(count, mut here): (usize, Vec<RelPath>)| {
-            here.sort();
-            let first = here.first()?;
-            let text = format!("\"{first}\" is of a take of {count} files, of which {} are here", here.len());
-            Some(Warning { id: format!("incomplete-take:{first}"), text })
+/// What the headers say is one recording, or is not.
+fn regroup(catalog: &mut Catalog, job: &Job, rows: Vec<ClipRow>, takes: &Takes) -> Result<(), IngestError> {
+    let ids: Vec<ClipId> = rows.iter().map(|row| row.id).collect();
+    let clip = |row: ClipRow| Clip { name: row.name, layout: row.layout, files: row.files, said: row.said };
+    let clips: Vec<Clip> = rows.into_iter().map(clip).collect();
+    for Regrouped { from, into } in takes.regroup(&clips) {
+        let old: Vec<ClipId> = from.iter().map(|n| ids[*n]).collect();
+        let names: Vec<&str> = into.iter().map(|c| c.name.as_str()).collect();
+        let text = match catalog.regroup(job.card, &old, &into, Timestamp::now())? {
+            true => {
+                format!("by the headers of their files {} clips are {}: {}", old.len(), into.len(), names.join(", "))
+            }
+            false => format!("somebody has marked clips that by their headers are others: {}", names.join(", ")),
         };
-        short.filter_map(warn).collect()
+        catalog.log(job.card, Some(job.id), &text, Timestamp::now())?;
     }
+    Ok(())
+}
+
+/// The card's indexes once more, as the proven copies hold them, against all files that the card is known to have: a
+/// gap that was filled since is none any more.
+fn compare_again(
+    catalog: &mut Catalog,
+    job: &Job,
+    dests: &[Destination],
+    more: Vec<Warning>,
+) -> Result<(), IngestError> {
+    let mut all_read = true;
+    let card = card::recognise(catalog.listing(job.card)?, &mut |index| {
+        let read = |dest: &Destination| dest.base.read_small(&dest.place(index), INDEX_BYTES).ok();
+        dests.iter().find_map(read).ok_or_else(|| {
+            all_read = false;
+            std::io::ErrorKind::NotFound.into()
+        })
+    });
+    if !all_read {
+        return Ok(());
+    }
+    let gaps: Vec<Warning> = card.gaps.into_iter().chain(more).collect();
+    let now = Timestamp::now();
+    for old in catalog.warnings(job.card)? {
+        if card::is_gap(&old.warning.id) && gaps.iter().all(|gap| gap.id != old.warning.id) {
+            catalog.drop_warning(job.card, &old.warning.id)?;
+        }
+    }
+    for gap in &gaps {
+        catalog.raise_warning(job.card, gap, now)?;
+    }
+    Ok(())
 }
 
 /// Seals each destination that holds every file proven, and lays our evidence beside it.

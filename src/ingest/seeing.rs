@@ -28,6 +28,8 @@ pub struct PlanReport {
     pub clip_list: Vec<PlanClip>,
     pub known: Option<String>,
     pub warnings: Vec<Warning>,
+    /// What was seen on the card and blocks nothing.
+    pub notes: Vec<String>,
     pub destinations: Vec<PlanDestination>,
     pub refusals: Vec<String>,
 }
@@ -303,6 +305,7 @@ pub fn dry_run(station: &Station, catalog: &mut Catalog, request: &Request) -> R
         clip_list: p.source.card.clips.iter().map(PlanClip::of).collect(),
         known: p.known.map(|id| id.to_string()),
         warnings: p.warnings,
+        notes: p.source.card.notes,
         destinations,
         refusals: p.refusals.iter().map(ToString::to_string).collect(),
     })

@@ -2,9 +2,10 @@
 //! ARRI's published layout by way of readers of real frames; one frame stands for the clip, the first for its start.
 
 use super::form::{self, Facts};
-use super::window::{Stop, Window, array_at, le32};
+use super::window::{Window, array_at, le32};
 use crate::fact::Field;
 use crate::timecode::FrameRate;
+use std::io;
 
 const HEADER: usize = 4096;
 
@@ -13,7 +14,7 @@ pub fn is_here(head: &[u8]) -> bool {
     head.starts_with(b"ARRI") && matches!(head.get(4..8), Some([0x12, 0x34, 0x56, 0x78] | [0x78, 0x56, 0x34, 0x12]))
 }
 
-pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
+pub(crate) fn facts(w: &mut Window) -> io::Result<Facts> {
     let mut to = Facts::by("ari");
     let head = w.read(0, HEADER)?;
     if !is_here(&head) {
@@ -35,8 +36,8 @@ pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
     to.say(Field::RecordedAt, clock(&head));
     to.say(Field::ShutterAngle, float(0x190).and_then(form::angle));
     let rate = |at: usize| float(at).and_then(FrameRate::near);
-    to.say(Field::SensorFps, rate(0x1a0).map(form::rate));
-    to.say(Field::Fps, rate(0x1a4).map(form::rate));
+    to.say(Field::SensorFps, rate(0x1a0).map(FrameRate::fraction));
+    to.say(Field::Fps, rate(0x1a4).map(FrameRate::fraction));
     // Frames, seconds, minutes, hours. A header without a time base has no timecode either.
     let code = array_at::<4>(&head, 0x1a8).map(|[f, s, m, h]| [h, m, s, f]);
     if let (Some(code), Some(base)) = (code, rate(0x1b0)) {

@@ -3,9 +3,11 @@
 use super::form::{self, Facts};
 use super::ixml;
 use super::riff::{self, Chunk};
-use super::window::{Stop, Window, array_at, le32, le64};
+use super::window::{Window, array_at, le32, le64};
+use super::wording;
 use crate::fact::{Fact, Field};
 use crate::timecode::Timecode;
+use std::io;
 
 /// A description is 256 bytes, a coding history some lines more.
 const BEXT: usize = 64 << 10;
@@ -13,7 +15,7 @@ const CUES: usize = 64 << 10;
 /// Markers that become notes.
 const MARKERS: usize = 100;
 
-pub fn facts(w: &mut Window) -> Result<Vec<(Fact, &'static str)>, Stop> {
+pub fn facts(w: &mut Window) -> io::Result<Vec<(Fact, &'static str)>> {
     let (mut wave, mut bext, mut ix) = (Facts::by("wave"), Facts::by("bext"), Facts::by("ixml"));
     let (mut header, mut sheet, mut sample_rate) = (None, None, None);
     let (mut cues, mut labels, mut umid) = (Vec::new(), Vec::new(), Vec::new());
@@ -114,7 +116,7 @@ fn description(text: &str, to: &mut Facts, sheet: bool) -> bool {
             "NOTE" => Field::Note,
             "SWVER" => Field::Firmware,
             "CIRCLED" => {
-                to.say(Field::Circled, form::yes(value));
+                to.say(Field::Circled, wording::yes(value));
                 any = true;
                 continue;
             }
@@ -193,7 +195,8 @@ pub(crate) mod tests {
         <SPEED><TIMECODE_FLAG>NDF</TIMECODE_FLAG><TIMECODE_RATE>24000/1001</TIMECODE_RATE>\
         <TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>0</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>\
         <TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO>2190940753</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO></SPEED>\
-        <FILE_SET><TOTAL_FILES>2</TOTAL_FILES><FAMILY_UID>F1</FAMILY_UID></FILE_SET>\
+        <FILE_SET><TOTAL_FILES>2</TOTAL_FILES><FAMILY_UID>F1</FAMILY_UID>\
+        <FILE_SET_INDEX>1</FILE_SET_INDEX></FILE_SET>\
         <TRACK_LIST><TRACK><CHANNEL_INDEX>3</CHANNEL_INDEX><INTERLEAVE_INDEX>1</INTERLEAVE_INDEX><NAME>Boom</NAME></TRACK>\
         </TRACK_LIST></BWFXML>";
 
@@ -227,6 +230,7 @@ pub(crate) mod tests {
                 "ixml time_reference=2190940753",
                 "ixml sound_set=F1",
                 "ixml sound_files=2",
+                "ixml sound_index=1",
                 "ixml track=3: Boom",
                 "bext make=Sound Devices",
                 "bext model=702T",

@@ -1,6 +1,7 @@
 //! QuickTime and ISO base media (ISO/IEC 14496-12): MOV, MP4, 3GP, BRAW, CRM, INSV. Boxes of big-endian size and type.
 
-use super::window::{Fault, Stop, Window, be32, be64, past_end};
+use super::window::{Fault, Window, be32, be64, past_end};
+use std::io;
 
 /// Boxes that a walk visits in all; a real file has a few hundred outside its fragments.
 pub(crate) const BOXES: usize = 8192;
@@ -35,14 +36,14 @@ pub(crate) struct Part {
 
 impl Part {
     /// What it holds, up to `most` bytes.
-    pub fn read(&self, w: &mut Window, most: usize) -> Result<Vec<u8>, Stop> {
+    pub fn read(&self, w: &mut Window, most: usize) -> io::Result<Vec<u8>> {
         w.read(self.body, usize::try_from(self.end - self.body).unwrap_or(most).min(most))
     }
 }
 
 /// The boxes that lie side by side from `from`, as far as they are whole. `left` is what all lists of one file may
 /// still hold.
-pub(crate) fn inside(w: &mut Window, from: u64, to: u64, left: &mut usize) -> Result<Vec<Part>, Stop> {
+pub(crate) fn inside(w: &mut Window, from: u64, to: u64, left: &mut usize) -> io::Result<Vec<Part>> {
     let (mut at, mut out) = (from, Vec::new());
     while at < to && *left > 0 {
         *left -= 1;
@@ -57,7 +58,7 @@ pub(crate) fn inside(w: &mut Window, from: u64, to: u64, left: &mut usize) -> Re
     Ok(out)
 }
 
-fn header(w: &mut Window, at: u64) -> Result<Option<Header>, Stop> {
+fn header(w: &mut Window, at: u64) -> io::Result<Option<Header>> {
     let bytes = w.read(at, 16)?;
     let (Some(size), Some(kind)) = (be32(&bytes, 0), bytes.get(4..8)) else { return Ok(None) };
     let kind = [kind[0], kind[1], kind[2], kind[3]];
@@ -123,7 +124,7 @@ struct Track {
 }
 
 /// Everything of interest lies in `trak` boxes; the walk goes down only through the boxes that lead there.
-fn tracks(w: &mut Window, from: u64, to: u64) -> Result<Vec<Track>, Stop> {
+fn tracks(w: &mut Window, from: u64, to: u64) -> io::Result<Vec<Track>> {
     let mut out: Vec<Track> = Vec::new();
     let mut spans = vec![(from, to)];
     let mut visited = 0;
@@ -131,7 +132,8 @@ fn tracks(w: &mut Window, from: u64, to: u64) -> Result<Vec<Track>, Stop> {
         while at < to {
             visited += 1;
             if visited > BOXES {
-                return Err(Stop::Budget);
+                w.spend();
+                return Ok(out);
             }
             let Some(b) = header(w, at)? else { break };
             let end = b.end.unwrap_or(to);
@@ -163,7 +165,7 @@ fn tracks(w: &mut Window, from: u64, to: u64) -> Result<Vec<Track>, Stop> {
     Ok(out)
 }
 
-fn sizes(w: &mut Window, body: u64, end: u64, track: &mut Track) -> Result<(), Stop> {
+fn sizes(w: &mut Window, body: u64, end: u64, track: &mut Track) -> io::Result<()> {
     let bytes = w.read(body, 12)?;
     let (Some(each), Some(count)) = (be32(&bytes, 4), be32(&bytes, 8)) else { return Ok(()) };
     track.samples = count;
@@ -175,7 +177,7 @@ fn sizes(w: &mut Window, body: u64, end: u64, track: &mut Track) -> Result<(), S
     Ok(())
 }
 
-fn chunks(w: &mut Window, body: u64, end: u64, width: u64, track: &mut Track) -> Result<(), Stop> {
+fn chunks(w: &mut Window, body: u64, end: u64, width: u64, track: &mut Track) -> io::Result<()> {
     let Some(count) = w.array(body + 4)?.map(u32::from_be_bytes) else { return Ok(()) };
     let held = u64::from(count).min(end.saturating_sub(body + 8) / width);
     let first = held.saturating_sub(LAST_CHUNKS);

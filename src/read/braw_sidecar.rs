@@ -88,7 +88,8 @@ fn look<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
 /// 24 is 1572864: sixteen bits below the point.
 fn fixed_point(text: &str) -> Option<String> {
     let n: u32 = text.parse().ok().filter(|n| (1 << 16..1000 << 16).contains(n))?;
-    wording::rate(&format!("{:.3}", f64::from(n) / 65_536.0)).map(FrameRate::fraction)
+    let milli = (u64::from(n) * 1000 + 32_768) >> 16;
+    FrameRate::of_milli(u32::try_from(milli).ok()?).map(FrameRate::fraction)
 }
 
 #[cfg(test)]

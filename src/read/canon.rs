@@ -4,14 +4,15 @@
 use super::bmff::{Part, inside};
 use super::form::Facts;
 use super::tiff::{self, Tiff};
-use super::window::{Stop, Window};
+use super::window::Window;
 use crate::fact::Field;
+use std::io;
 
 /// 85c0b687-820f-11e0-8111-f4ce462b6a48
 pub(crate) const UUID: [u8; 16] =
     [0x85, 0xc0, 0xb6, 0x87, 0x82, 0x0f, 0x11, 0xe0, 0x81, 0x11, 0xf4, 0xce, 0x46, 0x2b, 0x6a, 0x48];
 
-pub(crate) fn say(w: &mut Window, part: Part, left: &mut usize, to: &mut Facts) -> Result<(), Stop> {
+pub(crate) fn say(w: &mut Window, part: Part, left: &mut usize, to: &mut Facts) -> io::Result<()> {
     let mut parts = inside(w, part.body, part.end, left)?;
     // The second knows when the clip was taken, the first only when the file was written.
     parts.sort_by_key(|p| &p.kind != b"CMT2");
@@ -32,7 +33,7 @@ pub(crate) fn say(w: &mut Window, part: Part, left: &mut usize, to: &mut Facts) 
 }
 
 /// Canon's maker note: what Exif has no tag for, or older bodies leave out of it.
-fn note(w: &mut Window, part: Part, to: &mut Facts) -> Result<(), Stop> {
+fn note(w: &mut Window, part: Part, to: &mut Facts) -> io::Result<()> {
     let Some((mut tiff, first)) = Tiff::open(w, part.body, part.end)? else { return Ok(()) };
     for e in tiff.directory(first)? {
         match e.tag {

@@ -2,13 +2,14 @@
 
 use super::form::{self, Facts};
 use super::tiff::Tiff;
-use super::window::{Stop, Window, array_at};
+use super::window::{Window, array_at};
 use crate::fact::Field;
 use crate::timecode::FrameRate;
+use std::io;
 
 const SUB_DIRECTORIES: usize = 8;
 
-pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
+pub(crate) fn facts(w: &mut Window) -> io::Result<Facts> {
     let mut to = Facts::by("dng");
     let size = w.size();
     super::tiff::whole(w, 0, size, &mut to)?;
@@ -42,7 +43,7 @@ pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
     if !to.has(Field::Model) {
         to.say(Field::Model, unique);
     }
-    to.say(Field::Fps, rate.map(form::rate));
+    to.say(Field::Fps, rate.map(FrameRate::fraction));
     to.say(Field::StartTc, timecode.and_then(|tc| form::timecode_bcd(tc, rate)));
     for picture in pictures {
         let find = |tag: u16| picture.iter().copied().find(|e| e.tag == tag);

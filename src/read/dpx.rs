@@ -1,9 +1,10 @@
 //! DPX (SMPTE ST 268-1): one frame, whose header says how long the file is.
 
 use super::form::{self, Facts};
-use super::window::{Fault, Stop, Window, be32, le32, past_end};
+use super::window::{Fault, Window, be32, le32, past_end};
 use crate::fact::Field;
 use crate::timecode::FrameRate;
+use std::io;
 
 pub fn is_here(head: &[u8]) -> bool {
     matches!(head.get(..4), Some(b"SDPX" | b"XPDS"))
@@ -23,7 +24,7 @@ pub fn fault(w: &mut Window) -> Fault {
 }
 
 /// What the film and the television header say; what is all ones was left undefined.
-pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
+pub(crate) fn facts(w: &mut Window) -> io::Result<Facts> {
     let mut to = Facts::by("dpx");
     let head = w.read(0, 2048)?;
     if !is_here(&head) {
@@ -54,7 +55,7 @@ pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
     to.say(Field::ShutterAngle, float(1728).and_then(form::angle));
     // The television header's rate, else that of the film header.
     let rate = float(1940).and_then(FrameRate::near).or(float(1724).and_then(FrameRate::near));
-    to.say(Field::Fps, rate.map(form::rate));
+    to.say(Field::Fps, rate.map(FrameRate::fraction));
     // A header of zeros was not filled in.
     let code = whole(1920).filter(|n| *n != u32::MAX && (*n > 0 || rate.is_some())).map(u32::to_be_bytes);
     to.say(Field::StartTc, code.and_then(|hmsf| form::timecode_bcd(hmsf, rate)));

@@ -1,10 +1,11 @@
 //! OpenEXR: attributes, then a table with the offset of every chunk, then the chunks (openexr.com, "File Layout").
 
 use super::form::{self, Facts};
-use super::window::{Fault, Stop, Window, le32, le64, past_end};
+use super::window::{Fault, Window, le32, le64, past_end};
 use crate::fact::Field;
 use crate::timecode::FrameRate;
 use std::collections::BTreeMap;
+use std::io;
 
 const MAGIC: [u8; 4] = [0x76, 0x2f, 0x31, 0x01];
 /// Headers larger than one read are not judged.
@@ -71,7 +72,7 @@ pub fn fault(w: &mut Window) -> Fault {
 
 /// What the standard attributes of the first part say ("Standard Attributes", openexr.com). A header that is cut short
 /// says what it holds.
-pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
+pub(crate) fn facts(w: &mut Window) -> io::Result<Facts> {
     let mut to = Facts::by("exr");
     let head = w.read(0, HEAD)?;
     let mut header = BTreeMap::new();
@@ -116,7 +117,7 @@ pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
     let captured = text("capDate").and_then(|t| form::date_time(&t));
     to.say(Field::RecordedAt, captured.map(|t| t + zone.as_deref().unwrap_or_default()));
     let rate = value("framesPerSecond").and_then(|v| FrameRate::new(le32(v, 0)?, le32(v, 4)?));
-    to.say(Field::Fps, rate.map(form::rate));
+    to.say(Field::Fps, rate.map(FrameRate::fraction));
     let code = value("timeCode").and_then(|v| le32(v, 0)).map(u32::to_be_bytes);
     to.say(Field::StartTc, code.and_then(|hmsf| form::timecode_bcd(hmsf, rate)));
     if let Some(window) = value("dataWindow") {

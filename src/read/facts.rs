@@ -2,10 +2,11 @@
 
 use super::form::Facts;
 use super::which::{self, Container};
-use super::window::{Stop, Window};
+use super::window::Window;
 use super::{ari, bext, dng, dpx, exr, movie, mxf, r3d};
 use crate::fact::Fact;
 use crate::relpath::RelPath;
+use std::io;
 
 /// A document inside a container, which whoever parses such sidecars reads too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl From<Facts> for Embedded {
 }
 
 /// Everything that the bytes of `name` say and libav does not. Bytes that are cut short or damaged say less.
-pub fn of(w: &mut Window, name: &RelPath) -> Result<Embedded, Stop> {
+pub fn of(w: &mut Window, name: &RelPath) -> io::Result<Embedded> {
     let head = w.read(0, 4096)?;
     Ok(match which::of(w, &head, name)? {
         Some(Container::Bmff) => movie::facts(w)?,

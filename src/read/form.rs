@@ -2,6 +2,7 @@
 //! makes none: a zero where a number should be, a date that is no day, a timecode with 61 seconds.
 
 use super::window::array_at;
+use super::wording;
 use crate::fact::{Fact, Field};
 use crate::timecode::{FrameRate, Timecode};
 use jiff::civil;
@@ -131,31 +132,16 @@ pub(crate) fn shutter(num: u64, den: u64) -> Option<String> {
     Some(format!("{}/{}", num / a, den / a))
 }
 
-/// `NUM/DEN` of a rate.
-pub(crate) fn rate(rate: FrameRate) -> String {
-    format!("{}/{}", rate.num(), rate.den())
-}
-
 /// `HH:MM:SS:FF@NUM/DEN`.
 pub(crate) fn timecode(tc: Timecode) -> String {
-    format!("{tc}@{}", rate(tc.rate))
+    format!("{tc}@{}", tc.rate.fraction())
 }
 
-/// A timecode given as text. Without a rate only its shape is checked, and none is claimed.
+/// Of a source that names a rate and may count in half of it: above 30 frames a second only numbers of three digits
+/// show that it counts all of them. Without a rate only its shape is checked, and none is claimed.
 pub(crate) fn timecode_text(text: &str, at: Option<FrameRate>) -> Option<String> {
     let text = text.trim();
-    let drop = text.contains([';', '.', ',']);
-    if let Some(rate) = at.filter(|r| r.nominal() <= 30 || text.len() > 11) {
-        // Drop-frame numbers at a rate that has none: one of both is wrong.
-        return (!drop || rate.can_drop()).then(|| Timecode::parse(text, rate).map(timecode)).flatten();
-    }
-    // Up to 120 frames a second may be counted; the shape is all that can be judged.
-    let loose = FrameRate::new(120, 1)?;
-    let tc = Timecode::parse(text, loose)?;
-    let shown = tc.to_string();
-    let (head, frames) = shown.rsplit_once(':')?;
-    let frames: u32 = frames.parse().ok()?;
-    Some(format!("{head}{}{frames:02}", if drop { ';' } else { ':' }))
+    wording::timecode(text, at.filter(|r| r.nominal() <= 30 || text.len() > 11))
 }
 
 /// Time address of SMPTE ST 12-1 in BCD: hours, minutes, seconds, frames; the bits above the digits are flags.
@@ -177,44 +163,48 @@ pub(crate) fn timecode_bcd(hmsf: [u8; 4], at: Option<FrameRate>) -> Option<Strin
 
 /// Date and time, or a date alone, in any of the ways that put digits in the order year, month, day, hour, minute,
 /// second: `2018-12-31 12:40:00`, `2018:12:31:12:40:00:+01`, `20160118`, `2019-02-12T15:27:12+0800`.
-/// An offset is kept where one is written. `None` for what is no day or no time.
+/// An offset is kept where one is written, other words behind the time are passed over. `None` for what is no day or no
+/// time.
 pub(crate) fn date_time(text: &str) -> Option<String> {
-    let text = text.trim();
-    let (mut at, mut end) = (0, 0);
-    let mut part = |digits: usize| -> Option<i16> {
-        let part = text.get(at..at + digits)?;
-        let number = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten()?;
-        end = at + digits;
-        let parted = text[end..].trim_start_matches([':', '-', '/', '_', '.', ' ', 'T', 't']);
-        at = text.len() - parted.len();
-        Some(number)
+    let (time, rest) = read_time(text.trim())?;
+    let offset = wording::offset(rest.trim_start_matches([':', ' ']));
+    match time.contains('T') {
+        true => Some(time + &offset.unwrap_or_default()),
+        false => rest.is_empty().then_some(time),
+    }
+}
+
+/// The date with the time of it, or alone where no time follows, and what is left of the text behind it and behind the
+/// parts of a second. Clocks that were never set begin in 1904, 1970, 1980 or at 0.
+pub(crate) fn read_time(text: &str) -> Option<(String, &str)> {
+    let mut rest = text;
+    let mut behind = text;
+    let mut part = |most: usize| -> Option<i16> {
+        let len = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
+        let (part, tail) = rest.split_at(len);
+        // Fewer digits than usual are all that there are between two marks.
+        if len == 0 || (most == 4 && len < 4) {
+            return None;
+        }
+        behind = tail;
+        rest = tail.trim_start_matches([':', '-', '/', '_', '.', ' ', 'T', 't']);
+        if len < most && rest.len() == tail.len() && !tail.is_empty() {
+            return None;
+        }
+        part.parse().ok()
     };
     let date = civil::Date::new(part(4)?, part(2)?.try_into().ok()?, part(2)?.try_into().ok()?).ok()?;
-    // Clocks that were never set begin in 1904, 1970, 1980 or at 0.
     if !(1990..2200).contains(&date.year()) {
         return None;
     }
-    let Some(hour) = part(2) else { return text[end..].is_empty().then(|| date.to_string()) };
+    let Some(hour) = part(2) else { return Some((date.to_string(), behind)) };
     let time = [hour, part(2)?, part(2)?].map(|n| i8::try_from(n).unwrap_or(-1));
     let time = civil::Time::new(time[0], time[1], time[2], 0).ok()?;
-    let tail =
-        text[end..].strip_prefix('.').map_or(&text[end..], |t| t.trim_start_matches(|c: char| c.is_ascii_digit()));
-    Some(format!("{date}T{time}{}", offset(tail.trim_start_matches([':', ' '])).unwrap_or_default()))
-}
-
-/// `Z`, or `+01:00` out of `+1`, `+01`, `+0100` and `+01:00`.
-fn offset(tail: &str) -> Option<String> {
-    if matches!(tail, "Z" | "z") {
-        return Some("Z".into());
-    }
-    let sign = tail.chars().next().filter(|c| matches!(c, '+' | '-'))?;
-    let digits: String = tail[1..].chars().filter(char::is_ascii_digit).collect();
-    let (h, m) = match digits.len() {
-        1 | 2 => (digits.parse::<u32>().ok()?, 0),
-        4 => (digits[..2].parse().ok()?, digits[2..].parse().ok()?),
-        _ => return None,
+    let behind = match behind.strip_prefix(['.', ',']) {
+        Some(_) => behind.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ',')),
+        None => behind,
     };
-    (h <= 14 && m < 60).then(|| format!("{sign}{h:02}:{m:02}"))
+    Some((format!("{date}T{time}"), behind))
 }
 
 /// `LAT,LON` or `LAT,LON,METRES` in degrees. (0, 0) is what a receiver without a fix says.
@@ -223,7 +213,7 @@ pub(crate) fn place(lat: f64, lon: f64, metres: Option<f64>) -> Option<String> {
         return None;
     }
     let (lat, lon) = (decimal(lat, 7)?, decimal(lon, 7)?);
-    Some(match metres.filter(|m| (-1000.0..100_000.0).contains(m)).and_then(|m| decimal(m, 2)) {
+    Some(match metres.filter(|m| (-1000.0..100_000.0).contains(m)).and_then(|m| decimal(m, 3)) {
         Some(metres) => format!("{lat},{lon},{metres}"),
         None => format!("{lat},{lon}"),
     })
@@ -262,15 +252,6 @@ pub(crate) fn le_f32(bytes: &[u8], at: usize) -> Option<f64> {
     array_at(bytes, at).map(|b| f64::from(f32::from_le_bytes(b)))
 }
 
-/// `1` or `0` of the words that makers write.
-pub(crate) fn yes(text: &str) -> Option<&'static str> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" => Some("1"),
-        "0" | "false" | "no" => Some("0"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,7 +285,7 @@ mod tests {
     #[test]
     fn places_are_read() {
         assert_eq!(iso6709("+27.1281+100.2508+000.000/").unwrap(), "27.1281,100.2508,0");
-        assert_eq!(iso6709("+49.1989+016.6071+222.469/").unwrap(), "49.1989,16.6071,222.47");
+        assert_eq!(iso6709("+49.1989+016.6071+222.469/").unwrap(), "49.1989,16.6071,222.469");
         assert_eq!(iso6709("+51.4169-000.0806/").unwrap(), "51.4169,-0.0806");
         for bad in ["", "+91.0+010.0/", "+4912.34+01636.42/", "+00.0000+000.0000/", "51.4", "+51.4", "+a+b/"] {
             assert_eq!(iso6709(bad), None, "{bad}");
@@ -349,7 +330,6 @@ mod tests {
         fn no_text_makes_a_form_panic(text in "\\PC{0,40}", near in "[0-9TZ:+./-]{0,30}") {
             for t in [&text, &near] {
                 let _ = (date_time(t), iso6709(t), timecode_text(t, None), timecode_text(t, FrameRate::new(30_000, 1001)));
-                let _ = (yes(t), offset(t));
             }
         }
     }

@@ -148,7 +148,7 @@ pub fn facts(bytes: &[u8]) -> Vec<(crate::fact::Fact, &'static str)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn klv(key: &[u8; 4], kind: u8, each: u8, data: &[u8]) -> Vec<u8> {
@@ -170,7 +170,7 @@ mod tests {
         facts(bytes).into_iter().map(|(f, by)| format!("{by} {}={}", f.field.name(), f.value)).collect()
     }
 
-    fn camera(fix: i32) -> Vec<u8> {
+    pub(crate) fn camera(fix: i32) -> Vec<u8> {
         let gps = nest(
             b"STRM",
             &[
@@ -252,10 +252,10 @@ mod tests {
     fn real_telemetry_is_read() {
         let Some(root) = super::super::tests::samples() else { return };
         for (name, expected) in [
-            ("hero5", &["gps=33.1264969,-117.3273542,-20.18", "recorded_at=2017-04-17T17:31:03Z"][..]),
+            ("hero5", &["gps=33.1264969,-117.3273542,-20.184", "recorded_at=2017-04-17T17:31:03Z"][..]),
             // Its receiver had no fix yet.
             ("hero6", &["model=Hero6 Black"]),
-            ("hero7", &["gps=42.3425835,-8.7526142,58.51", "recorded_at=2019-01-03T16:33:34Z", "model=Hero7 Black"]),
+            ("hero7", &["gps=42.3425835,-8.7526142,58.512", "recorded_at=2019-01-03T16:33:34Z", "model=Hero7 Black"]),
             ("karma", &[]),
         ] {
             let said = said(&std::fs::read(root.join(format!("gopro/gpmf/{name}.raw"))).unwrap());

@@ -1,7 +1,8 @@
 //! iXML, the production sheet inside a WAV (ixml.info, version 1 to 3): what recorders know of scene, take and tracks,
 //! and the only place of a WAV that says at which rate its timecode counts.
 
-use super::form::{self, Facts};
+use super::form::Facts;
+use super::wording;
 use super::xml::{Element, Inner, Limits, Reader};
 use crate::fact::Field;
 use crate::timecode::FrameRate;
@@ -96,7 +97,7 @@ impl Sheet {
         to.say(Field::Take, text("TAKE"));
         to.say(Field::Reel, text("TAPE"));
         to.say(Field::Note, text("NOTE"));
-        to.say(Field::Circled, text("CIRCLED").and_then(form::yes));
+        to.say(Field::Circled, text("CIRCLED").and_then(wording::yes));
         to.say(Field::ClipId, text("FILE_UID"));
         to.say(Field::TimeReference, self.samples.map(|n| n.to_string()));
         let within = |outer: &str, inner: &str| {
@@ -106,6 +107,7 @@ impl Sheet {
         to.say(Field::SoundSet, within("FILE_SET", "FAMILY_UID"));
         let files = within("FILE_SET", "TOTAL_FILES").and_then(|t| t.parse::<u32>().ok());
         to.count(Field::SoundFiles, files);
+        to.say(Field::SoundIndex, within("FILE_SET", "FILE_SET_INDEX"));
         let Some(tracks) = part("TRACK_LIST") else { return };
         for track in tracks.own().filter(|t| t.name == "TRACK").take(TRACKS) {
             let said = |name: &str| track.child(name).map(|e| e.text.trim()).filter(|t| !t.is_empty());

@@ -1,6 +1,7 @@
 //! MDPM: what an AVCHD camcorder writes into its H.264 stream and into no container, as unregistered user data of the
 //! SEI. A list of packs of DV (IEC 61834-4), five bytes each.
 
+use super::form;
 use super::wording::{self, Sheet};
 use crate::fact::{Fact, Field};
 use crate::timecode::FrameRate;
@@ -104,9 +105,8 @@ pub fn facts(bytes: &[u8], rate: Option<FrameRate>) -> Vec<Fact> {
     sheet.put(Field::RecordedAt, pack(0x18).zip(pack(0x19)).and_then(|(a, b)| moment(a, b)));
     let ratio = |id| pack(id).map(|p| (u16::from_be_bytes([p[0], p[1]]), u16::from_be_bytes([p[2], p[3]])));
     sheet.put(Field::ShutterSpeed, ratio(0xa0).and_then(|(n, d)| (n == 1 && d > 0).then(|| format!("1/{d}"))));
-    let stop = ratio(0xa1)
-        .filter(|(n, d)| *n > 0 && *d > 0)
-        .and_then(|(n, d)| wording::rounded(f64::from(n) / f64::from(d), 1));
+    let stop =
+        ratio(0xa1).filter(|(n, d)| *n > 0 && *d > 0).and_then(|(n, d)| form::decimal(f64::from(n) / f64::from(d), 1));
     sheet.put(Field::Aperture, stop.and_then(|s| wording::aperture(&s, Some('F'))));
     sheet.put(Field::Gps, place(&pack, ratio));
     sheet.done()
@@ -134,7 +134,8 @@ fn moment([zone, century, year, month]: [u8; 4], [day, hour, minute, second]: [u
         String::new()
     };
     let year = bcd(century)? * 100 + bcd(year)?;
-    wording::moment_of([year, bcd(month)?, bcd(day)?, bcd(hour)?, bcd(minute)?, bcd(second)?], &offset)
+    let [month, day, hour, minute, second] = [bcd(month)?, bcd(day)?, bcd(hour)?, bcd(minute)?, bcd(second)?];
+    wording::moment(&format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{offset}"))
 }
 
 /// Degrees, minutes and seconds as ratios, while the receiver measures.

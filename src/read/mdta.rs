@@ -3,6 +3,7 @@
 
 use super::form::{self, Facts};
 use super::window::{array_at, be32};
+use super::wording;
 use crate::fact::Field;
 use crate::timecode::FrameRate;
 
@@ -124,7 +125,7 @@ fn arri(key: &str, text: &str, to: &mut Facts) {
                 true => FrameRate::parse(text),
                 false => number().and_then(|n| FrameRate::near(if n > 1000.0 { n / 1000.0 } else { n })),
             };
-            to.say(Field::SensorFps, rate.map(form::rate));
+            to.say(Field::SensorFps, rate.map(FrameRate::fraction));
         }
         "LensType" => to.say(Field::Lens, text),
         "ColorGammaSxS" => to.say(Field::Log, text),
@@ -138,7 +139,7 @@ fn android(key: &str, text: &str, to: &mut Facts) {
         "manufacturer" => to.say(Field::Make, text),
         "model" => to.say(Field::Model, text),
         "version" => to.say(Field::Firmware, format!("Android {text}")),
-        "capture.fps" => to.say(Field::SensorFps, FrameRate::parse(text).map(form::rate)),
+        "capture.fps" => to.say(Field::SensorFps, FrameRate::parse(text).map(FrameRate::fraction)),
         _ => {}
     }
 }
@@ -156,7 +157,7 @@ fn slate(key: &str, text: &str, to: &mut Facts) {
         "clip_number" => to.say(Field::ClipName, text),
         "scene" => to.say(Field::Scene, text),
         "take" => to.say(Field::Take, text),
-        "good_take" => to.say(Field::Circled, form::yes(text)),
+        "good_take" => to.say(Field::Circled, wording::yes(text)),
         "date_recorded" => to.say(Field::RecordedAt, form::date_time(text)),
         "lens_type" => to.say(Field::Lens, text),
         "viewing_gamma" => to.say(Field::Log, text),
@@ -165,7 +166,7 @@ fn slate(key: &str, text: &str, to: &mut Facts) {
         // Whether it is used is said under another key, which may come before or after; see `done`.
         "post_3dlut_embedded_name" | "post_3dlut_sidecar_name" => to.say(Field::Look, text),
         "post_3dlut_mode" if text.eq_ignore_ascii_case("disabled") => to.say(Field::Look, OFF),
-        "anamorphic_enable" if form::yes(text) == Some("0") => to.say(Field::PixelAspect, OFF),
+        "anamorphic_enable" if wording::yes(text) == Some("0") => to.say(Field::PixelAspect, OFF),
         _ => {}
     }
 }
@@ -330,7 +331,7 @@ mod tests {
                 "mdta lens=iPhone 13 Pro back camera 5.7mm f/1.5",
                 "mdta aperture=F1.5",
                 "mdta clip_id=9B539AB8-A668-4FA6-9207-EB653A5E7E3C",
-                "mdta gps=49.1989,16.6071,222.47",
+                "mdta gps=49.1989,16.6071,222.469",
                 "mdta make=Apple",
                 "mdta model=iPhone 13 Pro",
                 "mdta firmware=26.3.1",

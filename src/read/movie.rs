@@ -4,10 +4,11 @@
 use super::bmff::{BOXES, Part, inside};
 use super::facts::{Embedded, Xml};
 use super::form::{self, Facts};
-use super::window::{Stop, Window, be16, be32, be64};
+use super::window::{Window, be16, be32, be64};
 use super::{braw, canon, gpmf, mdta, udta};
 use crate::fact::Field;
 use crate::timecode::{FrameRate, Timecode};
+use std::io;
 
 /// Documents of one file, and bytes of one.
 const DOCUMENTS: usize = 8;
@@ -43,7 +44,7 @@ impl Track {
     }
 }
 
-pub fn facts(w: &mut Window) -> Result<Embedded, Stop> {
+pub fn facts(w: &mut Window) -> io::Result<Embedded> {
     let mut found = Found {
         left: BOXES,
         udta: Facts::by("udta"),
@@ -97,7 +98,7 @@ fn is_raw(kind: &[u8]) -> bool {
 }
 
 /// A box of metadata, beside the tracks or at the top of the file.
-fn of_movie(w: &mut Window, part: Part, found: &mut Found) -> Result<(), Stop> {
+fn of_movie(w: &mut Window, part: Part, found: &mut Found) -> io::Result<()> {
     match &part.kind {
         b"udta" => {
             for atom in inside(w, part.body, part.end, &mut found.left)? {
@@ -124,7 +125,7 @@ fn of_movie(w: &mut Window, part: Part, found: &mut Found) -> Result<(), Stop> {
 }
 
 /// QuickTime's `meta` is a plain box; that of ISO has a version before its boxes.
-fn meta(w: &mut Window, part: Part, found: &mut Found) -> Result<(), Stop> {
+fn meta(w: &mut Window, part: Part, found: &mut Found) -> io::Result<()> {
     let head = w.read(part.body, 8)?;
     let plain = head.get(4..8).is_some_and(|kind| [&b"hdlr"[..], b"keys", b"ilst", b"xml "].contains(&kind));
     let from = part.body + if plain { 0 } else { 4 };
@@ -151,7 +152,7 @@ fn meta(w: &mut Window, part: Part, found: &mut Found) -> Result<(), Stop> {
 }
 
 /// One value, under the number of its key or under a name of its own.
-fn value(w: &mut Window, item: [u8; 4], data: Part, keys: &[String], found: &mut Found) -> Result<(), Stop> {
+fn value(w: &mut Window, item: [u8; 4], data: Part, keys: &[String], found: &mut Found) -> io::Result<()> {
     let key = (u32::from_be_bytes(item) as usize).checked_sub(1).and_then(|n| keys.get(n));
     match key {
         Some(key) if key == mdta::PANASONIC => {
@@ -169,7 +170,7 @@ fn value(w: &mut Window, item: [u8; 4], data: Part, keys: &[String], found: &mut
     Ok(())
 }
 
-fn document(w: &mut Window, part: Part, found: &mut Found) -> Result<(), Stop> {
+fn document(w: &mut Window, part: Part, found: &mut Found) -> io::Result<()> {
     // Its kind stands in the first bytes; other boxes are not read whole.
     let Some(kind) = Xml::of(&part.read(w, 4096)?) else { return Ok(()) };
     if found.xml.len() < DOCUMENTS {
@@ -183,7 +184,7 @@ fn document(w: &mut Window, part: Part, found: &mut Found) -> Result<(), Stop> {
 }
 
 /// One track: its kind, where its first sample lies, and what metadata hangs on it.
-fn track(w: &mut Window, part: Part, found: &mut Found) -> Result<(), Stop> {
+fn track(w: &mut Window, part: Part, found: &mut Found) -> io::Result<()> {
     let mut track = Track::default();
     let mut spans = vec![part];
     while let Some(span) = spans.pop() {
@@ -226,7 +227,7 @@ fn track(w: &mut Window, part: Part, found: &mut Found) -> Result<(), Stop> {
 }
 
 /// The timecode track (QuickTime File Format, "Timecode media"): a frame number and how it counts.
-fn timecode(w: &mut Window, track: &Track, to: &mut Facts) -> Result<(), Stop> {
+fn timecode(w: &mut Window, track: &Track, to: &mut Facts) -> io::Result<()> {
     const DROP: u32 = 1;
     const COUNTER: u32 = 8;
     let entry = &track.entry;

@@ -1,8 +1,9 @@
 //! MXF partitions (SMPTE ST 377-1): the header names the footer, or the random index pack at the end does.
 
 use super::form::Facts;
-use super::window::{Fault, Stop, Window, be16, be32, be64, past_end};
+use super::window::{Fault, Window, be16, be32, be64, past_end};
 use crate::fact::Field;
+use std::io;
 
 const PARTITION: [u8; 13] = [0x06, 0x0e, 0x2b, 0x34, 0x02, 0x05, 0x01, 0x01, 0x0d, 0x01, 0x02, 0x01, 0x01];
 const RANDOM_INDEX: [u8; 15] =
@@ -31,7 +32,7 @@ struct Partition {
     counted: u64,
 }
 
-fn partition(w: &mut Window, at: u64) -> Result<Option<Partition>, Stop> {
+fn partition(w: &mut Window, at: u64) -> io::Result<Option<Partition>> {
     let bytes = w.read(at, 128)?;
     Ok((|| {
         if bytes.get(..13)? != PARTITION {
@@ -104,7 +105,7 @@ fn length(bytes: &[u8]) -> Option<(usize, u64)> {
 }
 
 /// The footer's offset as the pack at the end of the file has it: its last entry.
-fn random_index(w: &mut Window) -> Result<Option<u64>, Stop> {
+fn random_index(w: &mut Window) -> io::Result<Option<u64>> {
     let size = w.size();
     let Some(len) = w.array(size.saturating_sub(4))?.map(u32::from_be_bytes) else { return Ok(None) };
     let Some(at) = size.checked_sub(len.into()) else { return Ok(None) };
@@ -116,7 +117,7 @@ fn random_index(w: &mut Window) -> Result<Option<u64>, Stop> {
 }
 
 /// Searched backwards, a piece at a time: the index in the footer of a long clip takes megabytes.
-fn last_footer(w: &mut Window) -> Result<Option<u64>, Stop> {
+fn last_footer(w: &mut Window) -> io::Result<Option<u64>> {
     let mut end = w.size();
     for _ in 0..TAIL_PIECES {
         let from = end.saturating_sub(TAIL_PIECE);
@@ -141,7 +142,7 @@ const SCHEMA: u16 = 0x807c;
 const SET_BYTES: usize = 256 << 10;
 
 /// What ALEXA 35 and later say in JSON documents of the header; all else libav reads. `start` is what `find` said.
-pub(crate) fn facts(w: &mut Window, start: usize) -> Result<Facts, Stop> {
+pub(crate) fn facts(w: &mut Window, start: usize) -> io::Result<Facts> {
     let mut to = Facts::by("arri-json");
     let Some(head) = partition(w, start as u64)? else { return Ok(to) };
     let end = head.body.saturating_add(head.counted).min(w.size());

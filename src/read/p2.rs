@@ -1,9 +1,12 @@
-//! Panasonic's clip documents: P2's `CLIP/0001AB.XML` (`P2Main`), and the `ClipMain` that LUMIX keeps inside its MOV.
+//! Panasonic's clip documents: P2's `CLIP/0001AB.XML` (`P2Main`), and the `ClipMain` that LUMIX keeps inside its MOV, under
+//! the key `com.panasonic.Semi-Pro.metadata.xml`.
 //!
 //! Namespaces change with every version and mix in one document, so elements are found by their local names.
 
-use super::xml::{self, Element, Limits, XmlError, decode};
+use super::wording::{self, Sheet};
+use super::xml::{self, Element, Limits, XmlError};
 use crate::fact::{Fact, Field};
+use crate::timecode::FrameRate;
 
 const LIMITS: Limits = Limits { text_bytes: 64 << 10, ..Limits::of_bytes(4 << 20) };
 
@@ -36,16 +39,16 @@ pub struct Part {
 /// Reads a clip document for completeness.
 pub fn clip(bytes: &[u8]) -> Result<Clip, XmlError> {
     let root = parse(bytes)?;
-    let content = child(&root, "ClipContent").ok_or_else(|| wrong(&root))?;
-    let relation = child(content, "Relation");
+    let content = root.local("ClipContent").ok_or_else(|| wrong(&root))?;
+    let relation = content.local("Relation");
     let part = |which: &str| {
-        let e = child(child(relation?, "Connection")?, which)?;
+        let e = relation?.at(&["Connection", which])?;
         Some(Part { name: text(e, "ClipName"), id: text(e, "GlobalClipID") })
             .filter(|p| p.name.is_some() || p.id.is_some())
     };
-    let list = child(content, "EssenceList");
+    let list = content.local("EssenceList");
     let count = |name: &str| list.map_or(0, |l| l.children.iter().filter(|c| c.name == name).count());
-    let video = list.and_then(|l| child(l, "Video"));
+    let video = list.and_then(|l| l.local("Video"));
     Ok(Clip {
         name: text(content, "ClipName"),
         id: text(content, "GlobalClipID"),
@@ -53,7 +56,7 @@ pub fn clip(bytes: &[u8]) -> Result<Clip, XmlError> {
         previous: part("Previous"),
         next: part("Next"),
         video: video.is_some(),
-        video_holds_audio: video.and_then(|v| v.attribute("ValidAudioFlag")).is_some_and(is_true),
+        video_holds_audio: video.and_then(|v| v.attribute("ValidAudioFlag")).and_then(wording::yes) == Some("1"),
         codec_is_long: video
             .and_then(|v| text(v, "Codec"))
             .is_some_and(|c| c.to_ascii_lowercase().replace(['-', '_', ' '], "").contains("longg")),
@@ -61,85 +64,69 @@ pub fn clip(bytes: &[u8]) -> Result<Clip, XmlError> {
     })
 }
 
-/// Everything the document says that has a field. Nothing of a document that cannot be read.
+/// Everything the document says that has a field. `None`: not such a document, or not whole.
 ///
 /// Places are left out: the notation of `Latitude` and `Longitude` is not documented, and half a degree is a wrong place.
-pub fn facts(bytes: &[u8]) -> Vec<Fact> {
-    let Ok(root) = parse(bytes) else { return Vec::new() };
-    let Some(content) = child(&root, "ClipContent") else { return Vec::new() };
-    let mut out = Vec::new();
-    let mut say = |field, value: Option<String>| out.extend(value.and_then(|v| Fact::new(field, v)));
-    let at = |path: &[&str]| path.iter().try_fold(content, |e, name| child(e, name)).map(|e| e.text.clone());
+pub fn facts(bytes: &[u8]) -> Option<Vec<Fact>> {
+    let root = parse(bytes).ok()?;
+    let content = root.local("ClipContent")?;
+    let mut sheet = Sheet::default();
+    let at = |path: &[&str]| content.at(path).and_then(|e| wording::word(&e.text));
 
-    say(Field::ClipId, at(&["GlobalClipID"]));
-    say(Field::ShotId, at(&["Relation", "GlobalShotID"]));
-    let named_by_user = at(&["ClipMetadata", "UserClipName"]).filter(|n| !n.trim().is_empty());
-    say(Field::ClipName, named_by_user.or_else(|| at(&["ClipName"])));
-    let duration = at(&["Duration"]).filter(|d| d.trim().parse::<u64>().is_ok());
-    say(Field::Duration, duration);
-    let fps = at(&["EditUnit"]).and_then(|unit| rate(&unit));
-    say(Field::Fps, fps.map(|(num, den)| format!("{num}/{den}")));
+    sheet.put(Field::ClipId, at(&["GlobalClipID"]));
+    sheet.put(Field::ShotId, at(&["Relation", "GlobalShotID"]));
+    sheet.put(Field::ClipName, at(&["ClipMetadata", "UserClipName"]).or_else(|| at(&["ClipName"])));
+    sheet.put(Field::Duration, at(&["Duration"]).and_then(wording::count));
+    let plays = at(&["EditUnit"]).and_then(unit);
+    sheet.put(Field::Fps, plays.map(FrameRate::fraction));
 
-    let video = child(content, "EssenceList").and_then(|l| child(l, "Video"));
-    say(Field::StartTc, video.and_then(|v| start_tc(v, fps)));
-    for (field, name) in [
-        (Field::Codec, "Codec"),
-        (Field::Width, "ActivePixel"),
-        (Field::Height, "ActiveLine"),
-        (Field::BitDepth, "BitDepth"),
-    ] {
-        say(field, video.and_then(|v| text(v, name)));
-    }
-    let audio = child(content, "EssenceList").and_then(|l| child(l, "Audio"));
-    say(Field::SampleRate, audio.and_then(|a| text(a, "SamplingRate")));
+    let video = content.at(&["EssenceList", "Video"]);
+    let of_video = |name: &str| video.and_then(|v| v.local(name)).and_then(|e| wording::word(&e.text));
+    sheet.put(Field::StartTc, video.and_then(|v| start(of_video("StartTimecode")?, v, plays)));
+    sheet.put(Field::Codec, of_video("Codec"));
+    sheet.put(Field::Width, of_video("ActivePixel").and_then(wording::count));
+    sheet.put(Field::Height, of_video("ActiveLine").and_then(wording::count));
+    sheet.put(Field::BitDepth, of_video("BitDepth").and_then(wording::count));
+    sheet.put(Field::SampleRate, at(&["EssenceList", "Audio", "SamplingRate"]).and_then(wording::count));
 
-    for (field, path) in [
-        (Field::Make, ["Device", "Manufacturer"]),
-        (Field::Model, ["Device", "ModelName"]),
-        (Field::Serial, ["Device", "SerialNo."]),
-        (Field::RecordedAt, ["Shoot", "StartDate"]),
-        (Field::Project, ["Scenario", "ProgramName"]),
-        (Field::Scene, ["Scenario", "SceneNo."]),
-        (Field::Take, ["Scenario", "TakeNo."]),
-    ] {
-        say(field, at(&["ClipMetadata", path[0], path[1]]));
+    let about = |path: [&str; 2]| at(&["ClipMetadata", path[0], path[1]]);
+    sheet.put(Field::Make, about(["Device", "Manufacturer"]));
+    sheet.put(Field::Model, about(["Device", "ModelName"]));
+    sheet.put(Field::Serial, about(["Device", "SerialNo."]).or_else(|| about(["Device", "SerialNo"])));
+    let shot = about(["Shoot", "StartDate"]).or_else(|| about(["Access", "CreationDate"]));
+    sheet.put(Field::RecordedAt, shot.and_then(wording::moment));
+    sheet.put(Field::Project, about(["Scenario", "ProgramName"]));
+    sheet.put(Field::Scene, about(["Scenario", "SceneNo."]));
+    sheet.put(Field::Take, about(["Scenario", "TakeNo."]));
+    for e in content.at(&["ClipMetadata", "News"]).iter().flat_map(|n| &n.children) {
+        sheet.put(Field::Note, wording::word(&e.text).map(|text| format!("{}: {text}", e.name)));
     }
-    let news = child(content, "ClipMetadata").and_then(|m| child(m, "News"));
-    for e in news.iter().flat_map(|n| &n.children) {
-        say(Field::Note, labelled(&e.name, &e.text));
-    }
-    let memos = child(content, "ClipMetadata").and_then(|m| child(m, "MemoList"));
-    for memo in memos.iter().flat_map(|l| l.children.iter().filter(|c| c.name == "Memo")) {
-        say(Field::Note, text(memo, "Text"));
+    for memo in content.at(&["ClipMetadata", "MemoList"]).iter().flat_map(|l| &l.children) {
+        sheet.put(Field::Note, memo.local("Text").and_then(|e| wording::word(&e.text)));
     }
     if let Some(camera) = find(&root, "CameraUnitMetadata") {
-        say(Field::Iso, text(camera, "ISOSensitivity"));
-        say(Field::Log, find(camera, "CaptureGamma").map(|e| e.text.clone()));
-        say(Field::Gamut, find(camera, "CaptureGamut").map(|e| e.text.clone()));
+        let of = |name: &str| find(camera, name).and_then(|e| wording::word(&e.text));
+        sheet.put(Field::Iso, of("ISOSensitivity").and_then(wording::iso));
+        sheet.put(Field::Log, of("CaptureGamma"));
+        sheet.put(Field::Gamut, of("CaptureGamut"));
     }
-    out
+    Some(sheet.done())
 }
 
 fn parse(bytes: &[u8]) -> Result<Element, XmlError> {
-    xml::parse(decode(bytes)?.trim_end_matches(['\0', ' ', '\r', '\n']).as_bytes(), LIMITS).and_then(|root| match root
-        .name
-        .as_str()
-    {
+    let root = xml::parse_any(bytes, LIMITS)?;
+    match root.name.as_str() {
         "P2Main" | "ClipMain" => Ok(root),
         _ => Err(wrong(&root)),
-    })
+    }
 }
 
 fn wrong(root: &Element) -> XmlError {
     XmlError::Syntax { at: 0, what: format!("\"{}\" is no clip", root.name) }
 }
 
-fn child<'a>(e: &'a Element, name: &str) -> Option<&'a Element> {
-    e.children.iter().find(|c| c.name == name)
-}
-
 fn text(e: &Element, name: &str) -> Option<String> {
-    child(e, name).map(|c| c.text.trim().to_owned()).filter(|t| !t.is_empty())
+    e.local(name).map(|c| c.text.trim().to_owned()).filter(|t| !t.is_empty())
 }
 
 /// At any depth; what was parsed is not deep.
@@ -154,40 +141,36 @@ fn find<'a>(e: &'a Element, name: &str) -> Option<&'a Element> {
     None
 }
 
-fn is_true(value: &str) -> bool {
-    matches!(value.trim(), "true" | "1")
+/// `1001/30000` is the length of a frame in seconds.
+fn unit(text: &str) -> Option<FrameRate> {
+    let (num, den) = text.split_once('/')?;
+    FrameRate::new(den.trim().parse().ok()?, num.trim().parse().ok()?)
 }
 
-fn labelled(name: &str, text: &str) -> Option<String> {
-    let text = text.trim();
-    (!text.is_empty()).then(|| format!("{name}: {text}"))
-}
-
-/// `1001/30000`, the length of one frame in seconds, as frames a second.
-fn rate(unit: &str) -> Option<(u32, u32)> {
-    let (num, den) = unit.trim().split_once('/')?;
-    let (num, den): (u32, u32) = (den.trim().parse().ok()?, num.trim().parse().ok()?);
-    (num > 0 && den > 0).then_some((num, den))
-}
-
-/// Above 30 frames a second it counts pairs of frames or frames, and the document does not say which: no rate then.
-fn start_tc(video: &Element, fps: Option<(u32, u32)>) -> Option<String> {
-    let tc = text(video, "StartTimecode")?;
-    let numbers: Vec<&str> = tc.split([':', ';', '.']).collect();
-    if numbers.len() != 4 || !numbers.iter().all(|n| n.len() == 2 && n.bytes().all(|b| b.is_ascii_digit())) {
-        return None;
-    }
-    let flagged = child(video, "FrameRate").and_then(|r| r.attribute("DropFrameFlag")).is_some_and(is_true);
-    let drop = flagged || text(video, "TimecodeType").is_some_and(|t| t == "Drop");
-    let mark = if drop { ';' } else { ':' };
-    let counted = fps.filter(|(num, den)| u64::from(*num) <= 30 * u64::from(*den));
-    let counted = counted.map(|(num, den)| format!("@{num}/{den}")).unwrap_or_default();
-    Some(format!("{}:{}:{}{mark}{}{counted}", numbers[0], numbers[1], numbers[2], numbers[3]))
+/// Whether frames are dropped is an attribute of the rate, or a type of its own in newer documents; where both could be,
+/// one of them must be there. Above 30 frames a second a timecode counts pairs or not, and nothing here says which, so
+/// that no rate is claimed.
+fn start(text: &str, video: &Element, plays: Option<FrameRate>) -> Option<String> {
+    let flag = video.local("FrameRate").and_then(|r| r.attribute("DropFrameFlag")).and_then(wording::yes);
+    let kind = video.local("TimecodeType").map(|t| t.text.trim());
+    let drop = match (flag, kind) {
+        (Some(flag), _) => Some(flag == "1"),
+        (_, Some("Drop")) => Some(true),
+        (_, Some("NonDrop")) => Some(false),
+        _ => text.contains(';').then_some(true),
+    };
+    let text = match drop {
+        Some(true) => text.rsplit_once([':', ';']).map(|(head, frames)| format!("{head};{frames}"))?,
+        None if plays.is_none_or(FrameRate::can_drop) => return None,
+        _ => text.to_owned(),
+    };
+    wording::timecode(&text, plays.filter(|p| p.nominal() <= 30))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read::tests::told::{all, said};
     use proptest::prelude::*;
 
     const CLIP: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -224,7 +207,7 @@ mod tests {
     #[test]
     fn every_named_value_becomes_a_fact() {
         let facts: Vec<String> =
-            facts(CLIP.as_bytes()).into_iter().map(|f| format!("{}={}", f.field.name(), f.value)).collect();
+            facts(CLIP.as_bytes()).unwrap().into_iter().map(|f| format!("{}={}", f.field.name(), f.value)).collect();
         assert_eq!(
             facts,
             [
@@ -256,7 +239,7 @@ mod tests {
             </ClipContent><UserArea><AcquisitionMetadata xmlns="urn:b"><CameraUnitMetadata>
             <ISOSensitivity>640</ISOSensitivity><Gamma><CaptureGamma>V-Log</CaptureGamma></Gamma>
             <Gamut><CaptureGamut>V-Gamut</CaptureGamut></Gamut></CameraUnitMetadata></AcquisitionMetadata></UserArea></ClipMain>"#;
-        let said = |field| facts(text.as_bytes()).into_iter().find(|f| f.field == field).map(|f| f.value);
+        let said = |field| facts(text.as_bytes()).unwrap().into_iter().find(|f| f.field == field).map(|f| f.value);
         assert_eq!(said(Field::StartTc).as_deref(), Some("00:02:39;03"), "no rate above 30 frames a second");
         assert_eq!(said(Field::Iso).as_deref(), Some("640"));
         assert_eq!((said(Field::Log).as_deref(), said(Field::Gamut).as_deref()), (Some("V-Log"), Some("V-Gamut")));
@@ -265,11 +248,11 @@ mod tests {
     #[test]
     fn nonsense_says_nothing() {
         let text = CLIP.replace("01:00:00:02", "1:0:0").replace("1001/30000", "0/0").replace(">100<", ">-<");
-        let fields: Vec<_> = facts(text.as_bytes()).into_iter().map(|f| f.field).collect();
+        let fields: Vec<_> = facts(text.as_bytes()).unwrap().into_iter().map(|f| f.field).collect();
         for field in [Field::StartTc, Field::Fps, Field::Duration] {
             assert!(!fields.contains(&field), "{}", field.name());
         }
-        assert!(clip(b"<P2Main/>").is_err() && clip(b"<html/>").is_err() && facts(b"<html>").is_empty());
+        assert!(clip(b"<P2Main/>").is_err() && clip(b"<html/>").is_err() && facts(b"<html>").is_none());
     }
 
     #[test]
@@ -277,6 +260,70 @@ mod tests {
         for at in (0..CLIP.len()).step_by(7) {
             assert!(clip(&CLIP.as_bytes()[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    /// The shape that an S5 writes.
+    const S5: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"no\" ?>\
+        <ClipMain xmlns=\"urn:schemas-Professional-Plug-in:Semi-Pro:ClipMetadata:v1.0\"><ClipContent>\
+        <GlobalClipID>060A2B340101010501010D2113000000972542627A23BD447BDD146104850023</GlobalClipID>\
+        <Duration>624</Duration><EditUnit>1001/24000</EditUnit><ClipMetadata><Rating>0</Rating><Access>\
+        <CreationDate>2022-04-19T22:47:21-05:00</CreationDate></Access><Device><Manufacturer>Panasonic</Manufacturer>\
+        <ModelName>DC-S5</ModelName></Device><Shoot><StartDate>2022-04-19T22:47:20-05:00</StartDate></Shoot>\
+        </ClipMetadata></ClipContent><UserArea>\
+        <AcquisitionMetadata xmlns=\"urn:schemas-Professional-Plug-in:P2:CameraMetadata:v1.2\"><CameraUnitMetadata>\
+        <ISOSensitivity>640</ISOSensitivity><Gamma><CaptureGamma>V-Log</CaptureGamma></Gamma><Gamut>\
+        <CaptureGamut>V-Gamut</CaptureGamut></Gamut></CameraUnitMetadata></AcquisitionMetadata></UserArea></ClipMain>";
+
+    #[test]
+    fn a_lumix_says_what_it_knows() {
+        let want = [
+            (Field::ClipId, "060A2B340101010501010D2113000000972542627A23BD447BDD146104850023"),
+            (Field::Duration, "624"),
+            (Field::Fps, "24000/1001"),
+            (Field::Make, "Panasonic"),
+            (Field::Model, "DC-S5"),
+            (Field::RecordedAt, "2022-04-19T22:47:20-05:00"),
+            (Field::Iso, "640"),
+            (Field::Log, "V-Log"),
+            (Field::Gamut, "V-Gamut"),
+        ];
+        assert_eq!(all(&facts(S5.as_bytes()).unwrap()), want);
+        for at in 0..S5.len() {
+            assert_eq!(facts(&S5.as_bytes()[..at]), None, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_timecode_has_the_rate_of_its_picture_up_to_thirty() {
+        let with = |unit: &str, flag: &str, tc: &str| {
+            let video = format!(
+                "<EssenceList><Video><FrameRate{flag}>x</FrameRate><StartTimecode>{tc}</StartTimecode></Video></EssenceList>"
+            );
+            let text = S5.replace("1001/24000", unit).replace("<ClipMetadata>", &format!("{video}<ClipMetadata>"));
+            let facts = facts(text.as_bytes()).unwrap();
+            said(&facts, Field::StartTc).map(str::to_owned)
+        };
+        let drop = " DropFrameFlag=\"true\"";
+        assert_eq!(with("1001/30000", drop, "01:00:00:02").as_deref(), Some("01:00:00;02@30000/1001"));
+        assert_eq!(
+            with("1001/30000", " DropFrameFlag=\"false\"", "01:00:00:02").as_deref(),
+            Some("01:00:00:02@30000/1001")
+        );
+        assert_eq!(with("1001/30000", "", "01:00:00;02").as_deref(), Some("01:00:00;02@30000/1001"));
+        assert_eq!(with("1001/30000", "", "01:00:00:02"), None);
+        assert_eq!(with("1/50", "", "01:00:00:24").as_deref(), Some("01:00:00:24"));
+        assert_eq!(with("1/25", "", "01:00:00:24").as_deref(), Some("01:00:00:24@25/1"));
+        assert_eq!(with("1/25", "", "01:00:00:25"), None);
+        assert_eq!(with("1/25", drop, "01:00:00:02"), None);
+    }
+
+    #[test]
+    fn other_documents_are_not_mine() {
+        for bad in ["", "<ClipMain/>", "<NonRealTimeMeta/>", "<!DOCTYPE ClipMain><ClipMain><ClipContent/></ClipMain>"] {
+            assert_eq!(facts(bad.as_bytes()), None, "{bad}");
+        }
+        let odd = "<ClipMain><ClipContent><EditUnit>0/0</EditUnit><Duration>-1</Duration></ClipContent></ClipMain>";
+        assert_eq!(facts(odd.as_bytes()), Some(Vec::new()));
     }
 
     proptest! {

@@ -2,9 +2,10 @@
 //! end mark. Known from files and from FFmpeg's demuxer; RED publishes no specification.
 
 use super::form::{self, Facts};
-use super::window::{Fault, Stop, Window, be16, be32, past_end};
+use super::window::{Fault, Window, be16, be32, past_end};
 use crate::fact::Field;
 use crate::timecode::FrameRate;
+use std::io;
 
 /// Enough for a 4 GB part of small frames.
 const BOXES: usize = 4096;
@@ -47,7 +48,7 @@ const BLOCKS: (usize, [usize; 3]) = (0x44, [0x18, 0x14, 0x10]);
 const RECORDS: usize = 2000;
 
 /// What the header says. Only the header of the second version has a directory in a known place.
-pub(crate) fn facts(w: &mut Window) -> Result<Facts, Stop> {
+pub(crate) fn facts(w: &mut Window) -> io::Result<Facts> {
     let mut to = Facts::by("r3d");
     let head = w.read(0, 8)?;
     if head.get(4..8) != Some(b"RED2") {
@@ -82,7 +83,7 @@ fn picture(bytes: &[u8], to: &mut Facts) -> Option<FrameRate> {
     to.count(Field::Width, side(8));
     to.count(Field::Height, side(12));
     let rate = FrameRate::new(be32(block, 20)?, be16(block, 18)?.into())?;
-    to.say(Field::Fps, form::rate(rate));
+    to.say(Field::Fps, rate.fraction());
     Some(rate)
 }
 
@@ -101,7 +102,7 @@ fn directory(bytes: &[u8]) -> Option<usize> {
 fn records(bytes: &[u8], mut at: usize, rate: Option<FrameRate>, to: &mut Facts) {
     let (mut date, mut time) = (String::new(), String::new());
     let (mut maker, mut lens, mut brain, mut model) = (String::new(), String::new(), String::new(), String::new());
-    let mut start = String::new();
+    let (mut start, mut camera) = (String::new(), String::new());
     for _ in 0..RECORDS {
         let (Some(len), Some(tag)) = (be16(bytes, at).map(usize::from), be16(bytes, at + 2)) else { break };
         let Some(value) = bytes.get(at + 4..at + len) else { break };
@@ -111,8 +112,16 @@ fn records(bytes: &[u8], mut at: usize, rate: Option<FrameRate>, to: &mut Facts)
         match tag {
             0x1001 => start = text(),
             0x1006 => to.say(Field::Serial, text()),
-            0x1019 => to.say(Field::Camera, text()),
-            0x101a => to.say(Field::Reel, text()),
+            0x1019 => {
+                camera = text();
+                to.say(Field::Camera, &*camera);
+            }
+            // The camera's letter stands before it; a slate and REDline say both as one: `A106`.
+            0x101a => {
+                let reel = text();
+                let split = camera.len() == 1 && reel.bytes().all(|b| b.is_ascii_digit()) && !reel.is_empty();
+                to.say(Field::Reel, if split { format!("{camera}{reel}") } else { reel });
+            }
             0x1023 => date = text(),
             0x1024 => time = text(),
             0x1025 => to.say(Field::Firmware, text()),
@@ -123,7 +132,7 @@ fn records(bytes: &[u8], mut at: usize, rate: Option<FrameRate>, to: &mut Facts)
             0x1071 => model = text(),
             0x10a0 => brain = text(),
             0x200d => to.say(Field::WhiteBalance, float().filter(|k| *k < 1e5).and_then(|k| form::positive(k, 0))),
-            0x2066 => to.say(Field::SensorFps, float().and_then(FrameRate::near).map(form::rate)),
+            0x2066 => to.say(Field::SensorFps, float().and_then(FrameRate::near).map(FrameRate::fraction)),
             0x403b => to.count(Field::Iso, short().map(u32::from)),
             0x406a => to.say(Field::Aperture, short().and_then(|f| form::aperture('F', f64::from(f) / 10.0))),
             0x406b => to.count(Field::FocalLength, short().map(u32::from)),
@@ -230,7 +239,7 @@ pub(crate) mod tests {
                 "r3d fps=25/1",
                 "r3d serial=VR-001",
                 "r3d camera=A",
-                "r3d reel=001",
+                "r3d reel=A001",
                 "r3d firmware=1.7.2",
                 "r3d clip_name=A001_A002_0229AB",
                 "r3d white_balance=5600",
@@ -269,7 +278,7 @@ pub(crate) mod tests {
                 "r3d serial=130-246-CE5",
                 "r3d white_balance=4800",
                 "r3d camera=A",
-                "r3d reel=106",
+                "r3d reel=A106",
                 "r3d firmware=6.2.34",
                 "r3d iso=1280",
                 "r3d clip_name=A106_C037_0118G5",

@@ -1,6 +1,7 @@
 //! RIFF, RF64/BW64 (EBU Tech 3306, ITU-R BS.2088), AVI with its further segments, and AIFF, which is RIFF turned around.
 
-use super::window::{Fault, Stop, Window, array_at, be32, le32, le64, past_end};
+use super::window::{Fault, Window, array_at, be32, le32, le64, past_end};
+use std::io;
 
 const CHUNKS: usize = 4096;
 const UNKNOWN: u32 = u32::MAX;
@@ -91,7 +92,7 @@ fn avi(w: &mut Window) -> Fault {
     Ok((!movi).then(|| "it holds no pictures (\"movi\")".into()))
 }
 
-fn has_movi(w: &mut Window, mut at: u64, end: u64) -> Result<bool, Stop> {
+fn has_movi(w: &mut Window, mut at: u64, end: u64) -> io::Result<bool> {
     for _ in 0..CHUNKS {
         if at >= end {
             break;
@@ -114,7 +115,7 @@ pub(crate) struct Chunk {
 }
 
 /// The chunks of a WAVE up to where they stop making sense. A recording that was not closed has its sound to the end.
-pub(crate) fn list(w: &mut Window) -> Result<Vec<Chunk>, Stop> {
+pub(crate) fn list(w: &mut Window) -> io::Result<Vec<Chunk>> {
     const LISTED: usize = 512;
     let (size, head) = (w.size(), w.read(0, 12)?);
     let mut out = Vec::new();

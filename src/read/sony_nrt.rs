@@ -1,6 +1,7 @@
 //! Sony's NonRealTimeMeta: the XML beside a clip (`C0001M01.XML`) and inside its MP4 or MXF. Versions 2.00 to 2.20
 //! differ in their namespace and in what they leave out, so elements are found by local name.
 
+use super::form;
 use super::wording::{self, Sheet};
 use super::xml::{self, Element, Limits};
 use crate::fact::{Fact, Field};
@@ -200,7 +201,7 @@ fn maker_name(text: &str) -> &str {
 
 fn arc_minutes(text: &str) -> Option<String> {
     let minutes: u32 = text.parse().ok().filter(|m| (1..=360 * 60).contains(m))?;
-    wording::rounded(f64::from(minutes) / 60.0, 2)
+    form::decimal(f64::from(minutes) / 60.0, 2)
 }
 
 fn lens(root: &Element, sheet: &mut Sheet) {

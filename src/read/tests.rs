@@ -1,5 +1,7 @@
 //! What the tests of all parsers share, and what holds for all of them.
 
+mod hostile;
+
 use super::facts::{Embedded, Xml, of};
 use super::window::Window;
 use crate::relpath::RelPath;
@@ -83,6 +85,20 @@ fn a_document_inside_a_movie_is_handed_on() {
         assert_eq!((got.xml, got.facts), (vec![(Xml::SonyNrt, nrt.to_vec())], vec![]));
         survives("C0001.MP4", &bytes);
     }
+}
+
+#[test]
+fn what_was_said_before_the_budget_was_spent_is_kept() {
+    use super::bmff::tests::atom;
+    let model = atom(b"\xa9mdl", b"\0\x05\x55\xc4FC220");
+    let heavy = atom(b"GPMF", &vec![0; 1 << 20]).repeat(40);
+    let udta = atom(b"udta", &[model, heavy].concat());
+    let bytes = [atom(b"ftyp", b"qt  \0\0\0\0qt  "), atom(b"moov", &udta)].concat();
+    assert_eq!(said("a.mov", &bytes), ["udta model=FC220"]);
+    let mut file = Cursor::new(&bytes);
+    let mut w = Window::new(&mut file, bytes.len() as u64);
+    super::movie::facts(&mut w).unwrap();
+    assert!(w.is_spent(), "the file does not ask for more than the budget");
 }
 
 #[test]

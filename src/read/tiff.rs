@@ -1,8 +1,10 @@
-//! TIFF 6.0 directories with the tags of Exif 2.3: in DNG, and whole inside the metadata boxes of Canon's movies.
+//! TIFF 6.0 directories with the tags of Exif 2.3: in DNG, and whole inside the metadata boxes of Canon's movies. The crate
+//! `kamadak-exif` takes a file whole into memory; here a frame of many megabytes costs the bytes of its tags.
 
 use super::form::{self, Facts};
-use super::window::{Stop, Window, array_at};
+use super::window::{Window, array_at};
 use crate::fact::Field;
+use std::io;
 
 /// Entries of one directory; real ones have up to a hundred.
 const ENTRIES: u16 = 512;
@@ -33,7 +35,7 @@ pub(crate) struct Entry {
 
 impl<'w, 'f> Tiff<'w, 'f> {
     /// Also where the first directory lies. `None` when there is no such header.
-    pub fn open(w: &'w mut Window<'f>, base: u64, end: u64) -> Result<Option<(Self, u32)>, Stop> {
+    pub fn open(w: &'w mut Window<'f>, base: u64, end: u64) -> io::Result<Option<(Self, u32)>> {
         let head = w.read(base, 8)?;
         if !is_here(&head) {
             return Ok(None);
@@ -52,7 +54,7 @@ impl<'w, 'f> Tiff<'w, 'f> {
     }
 
     /// One directory.
-    pub fn directory(&mut self, offset: u32) -> Result<Vec<Entry>, Stop> {
+    pub fn directory(&mut self, offset: u32) -> io::Result<Vec<Entry>> {
         let at = self.base + u64::from(offset);
         let Some(count) = self.w.array::<2>(at)?.and_then(|b| self.u16(&b, 0)) else { return Ok(Vec::new()) };
         let count = usize::from(count.min(ENTRIES));
@@ -69,13 +71,13 @@ impl<'w, 'f> Tiff<'w, 'f> {
         Ok((0..count).map_while(entry).collect())
     }
 
-    fn read(&mut self, at: u64, len: usize) -> Result<Vec<u8>, Stop> {
+    fn read(&mut self, at: u64, len: usize) -> io::Result<Vec<u8>> {
         let there = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
         self.w.read(at, len.min(there))
     }
 
     /// The bytes of a value, as many as there are; empty where its type is not known.
-    pub fn bytes(&mut self, e: Entry) -> Result<Vec<u8>, Stop> {
+    pub fn bytes(&mut self, e: Entry) -> io::Result<Vec<u8>> {
         let each = match e.kind {
             1 | 2 | 6 | 7 => 1,
             3 | 8 => 2,
@@ -92,12 +94,12 @@ impl<'w, 'f> Tiff<'w, 'f> {
         self.read(self.base + u64::from(offset), len.min(VALUE as u64) as usize)
     }
 
-    pub fn text(&mut self, e: Entry) -> Result<String, Stop> {
+    pub fn text(&mut self, e: Entry) -> io::Result<String> {
         Ok(if matches!(e.kind, 1 | 2 | 7) { form::text(&self.bytes(e)?) } else { String::new() })
     }
 
     /// Its `n`th whole number.
-    pub fn number(&mut self, e: Entry, n: usize) -> Result<Option<u32>, Stop> {
+    pub fn number(&mut self, e: Entry, n: usize) -> io::Result<Option<u32>> {
         let bytes = self.bytes(e)?;
         Ok(match e.kind {
             1 => bytes.get(n).map(|b| u32::from(*b)),
@@ -108,7 +110,7 @@ impl<'w, 'f> Tiff<'w, 'f> {
     }
 
     /// Its `n`th fraction. A signed one is `None` below zero.
-    pub fn fraction(&mut self, e: Entry, n: usize) -> Result<Option<(u32, u32)>, Stop> {
+    pub fn fraction(&mut self, e: Entry, n: usize) -> io::Result<Option<(u32, u32)>> {
         let bytes = self.bytes(e)?;
         let pair = self.u32(&bytes, n * 8).zip(self.u32(&bytes, n * 8 + 4)).filter(|(_, den)| *den > 0);
         Ok(match e.kind {
@@ -118,12 +120,12 @@ impl<'w, 'f> Tiff<'w, 'f> {
         })
     }
 
-    fn value(&mut self, e: Entry) -> Result<Option<f64>, Stop> {
+    fn value(&mut self, e: Entry) -> io::Result<Option<f64>> {
         Ok(self.fraction(e, 0)?.map(|(num, den)| f64::from(num) / f64::from(den)))
     }
 
     /// What the tags of Exif say in one directory; gives the directories that hang below it: Exif's own and GPS.
-    pub fn exif(&mut self, directory: &[Entry], to: &mut Facts) -> Result<(Option<u32>, Option<u32>), Stop> {
+    pub fn exif(&mut self, directory: &[Entry], to: &mut Facts) -> io::Result<(Option<u32>, Option<u32>)> {
         let (mut exif, mut gps) = (None, None);
         let (mut taken, mut changed, mut zone) = (None, None, String::new());
         for e in directory.iter().copied() {
@@ -163,7 +165,7 @@ impl<'w, 'f> Tiff<'w, 'f> {
     }
 
     /// A GPS directory.
-    pub fn gps(&mut self, directory: &[Entry], to: &mut Facts) -> Result<(), Stop> {
+    pub fn gps(&mut self, directory: &[Entry], to: &mut Facts) -> io::Result<()> {
         let (mut south, mut west, mut below) = (false, false, false);
         let (mut lat, mut lon, mut metres) = (None, None, None);
         for e in directory.iter().copied() {
@@ -184,7 +186,7 @@ impl<'w, 'f> Tiff<'w, 'f> {
         Ok(())
     }
 
-    fn degrees(&mut self, e: Entry) -> Result<Option<f64>, Stop> {
+    fn degrees(&mut self, e: Entry) -> io::Result<Option<f64>> {
         let mut sum = None;
         for (n, unit) in [1.0, 60.0, 3600.0].into_iter().enumerate() {
             match self.fraction(e, n)? {
@@ -198,7 +200,7 @@ impl<'w, 'f> Tiff<'w, 'f> {
 }
 
 /// Everything of one header and the directories below it.
-pub(crate) fn whole(w: &mut Window, base: u64, end: u64, to: &mut Facts) -> Result<(), Stop> {
+pub(crate) fn whole(w: &mut Window, base: u64, end: u64, to: &mut Facts) -> io::Result<()> {
     let Some((mut tiff, first)) = Tiff::open(w, base, end)? else { return Ok(()) };
     let directory = tiff.directory(first)?;
     let (exif, gps) = tiff.exif(&directory, to)?;

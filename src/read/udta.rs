@@ -3,14 +3,15 @@
 
 use super::bmff::Part;
 use super::form::{self, Facts};
-use super::window::{Stop, Window, array_at, be16, be32};
+use super::window::{Window, array_at, be16, be32};
 use crate::fact::{Fact, Field};
 use crate::timecode::FrameRate;
+use std::io;
 
 const VALUE: usize = 4096;
 
 /// One atom of a `udta`.
-pub(crate) fn atom(w: &mut Window, atom: Part, to: &mut Facts) -> Result<(), Stop> {
+pub(crate) fn atom(w: &mut Window, atom: Part, to: &mut Facts) -> io::Result<()> {
     let mut raw = |len: usize| atom.read(w, len);
     match &atom.kind {
         [0xa9, ..] => {

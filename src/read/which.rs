@@ -1,8 +1,9 @@
 //! Which container is it? What a file *is* comes from its bytes, not from its extension.
 
-use super::window::{Stop, Window};
+use super::window::Window;
 use super::{ari, bmff, dpx, dv, ebml, exr, mpegts, mxf, r3d, riff, tiff};
 use crate::relpath::RelPath;
+use std::io;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
@@ -23,7 +24,7 @@ pub enum Container {
 }
 
 /// `None` for what begins like no container that is known here. `head` is the first 4096 bytes or so.
-pub fn of(w: &mut Window, head: &[u8], name: &RelPath) -> Result<Option<Container>, Stop> {
+pub fn of(w: &mut Window, head: &[u8], name: &RelPath) -> io::Result<Option<Container>> {
     let by_mark = [
         (bmff::is_here(head), Container::Bmff),
         (riff::is_here(head), Container::Riff),
@@ -45,7 +46,7 @@ pub fn of(w: &mut Window, head: &[u8], name: &RelPath) -> Result<Option<Containe
 }
 
 /// Only a file that says so by name is searched for an MXF header behind other bytes.
-fn mxf_start(w: &mut Window, head: &[u8], name: &RelPath) -> Result<Option<usize>, Stop> {
+fn mxf_start(w: &mut Window, head: &[u8], name: &RelPath) -> io::Result<Option<usize>> {
     match mxf::find(head) {
         None if name.extension() == "mxf" => Ok(mxf::find(&w.read(0, 65_536 + 14)?)),
         found => Ok(found),

@@ -8,18 +8,9 @@ const READ_BYTES: usize = 1 << 20;
 const TOTAL_BYTES: u64 = 32 << 20;
 const TOTAL_READS: u32 = 20_000;
 
-/// Why a parser ended without an answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Stop {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The file asks for more reading than a header check may do. Nothing is claimed of it.
-    #[error("more than a header check may read")]
-    Budget,
-}
-
-/// `Some`: how the file is cut short, in words. `None`: nothing is missing as far as a header check can see.
-pub type Fault = Result<Option<String>, Stop>;
+/// `Some`: how the file is cut short, in words. `None`: nothing is missing as far as a header check can see. `Err`: the
+/// file cannot be read.
+pub type Fault = io::Result<Option<String>>;
 
 pub trait Source: Read + Seek {}
 impl<T: Read + Seek> Source for T {}
@@ -29,26 +20,42 @@ pub struct Window<'a> {
     size_bytes: u64,
     bytes_left: u64,
     reads_left: u32,
+    spent: bool,
 }
 
 impl<'a> Window<'a> {
     pub fn new(file: &'a mut dyn Source, size_bytes: u64) -> Self {
-        Window { file, size_bytes, bytes_left: TOTAL_BYTES, reads_left: TOTAL_READS }
+        Window { file, size_bytes, bytes_left: TOTAL_BYTES, reads_left: TOTAL_READS, spent: false }
     }
 
     pub fn size(&self) -> u64 {
         self.size_bytes
     }
 
-    /// Up to `len` bytes from `at`; fewer where the file ends, none past its end.
-    pub fn read(&mut self, at: u64, len: usize) -> Result<Vec<u8>, Stop> {
+    /// The file asked for more reading than a header check may do. From then on it reads as if it ended: what was found
+    /// before stands, and of its length nothing may be claimed.
+    pub fn is_spent(&self) -> bool {
+        self.spent
+    }
+
+    /// For a parser that counts steps of its own.
+    pub(crate) fn spend(&mut self) {
+        self.spent = true;
+    }
+
+    /// Up to `len` bytes from `at`; fewer where the file ends, none past its end, none when the window is spent.
+    pub fn read(&mut self, at: u64, len: usize) -> io::Result<Vec<u8>> {
         let there = self.size_bytes.saturating_sub(at);
         let len = len.min(READ_BYTES).min(usize::try_from(there).unwrap_or(usize::MAX));
         if len == 0 {
             return Ok(Vec::new());
         }
-        self.reads_left = self.reads_left.checked_sub(1).ok_or(Stop::Budget)?;
-        self.bytes_left = self.bytes_left.checked_sub(len as u64).ok_or(Stop::Budget)?;
+        let left = self.reads_left.checked_sub(1).zip(self.bytes_left.checked_sub(len as u64));
+        let Some((reads, bytes)) = left.filter(|_| !self.spent) else {
+            self.spent = true;
+            return Ok(Vec::new());
+        };
+        (self.reads_left, self.bytes_left) = (reads, bytes);
         self.file.seek(SeekFrom::Start(at))?;
         let mut out = Vec::with_capacity(len);
         (&mut self.file).take(len as u64).read_to_end(&mut out)?;
@@ -56,7 +63,7 @@ impl<'a> Window<'a> {
     }
 
     /// Exactly `N` bytes, or `None` where the file ends before them.
-    pub fn array<const N: usize>(&mut self, at: u64) -> Result<Option<[u8; N]>, Stop> {
+    pub fn array<const N: usize>(&mut self, at: u64) -> io::Result<Option<[u8; N]>> {
         Ok(self.read(at, N)?.try_into().ok())
     }
 }
@@ -103,8 +110,9 @@ mod tests {
         assert_eq!(w.read(90, 20).unwrap().len(), 10);
         assert!(w.read(u64::MAX, 20).unwrap().is_empty());
         assert!(w.array::<8>(95).unwrap().is_none());
-        let spent = (0..=TOTAL_READS).find_map(|_| w.read(0, 1).err());
-        assert!(matches!(spent, Some(Stop::Budget)));
+        let spent = (0..=TOTAL_READS).find(|_| w.read(0, 1).unwrap().is_empty());
+        assert!(spent.is_some() && w.is_spent());
+        assert!(w.array::<8>(0).unwrap().is_none());
     }
 
     #[test]

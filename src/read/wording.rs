@@ -1,6 +1,7 @@
-//! How makers word a value, brought into the one form that its [`Field`] documents. What can not be understood is no
-//! value: nothing here guesses.
+//! How makers word a value, brought into the one form that its [`Field`] documents and `form` makes. What can not be
+//! understood is no value: nothing here guesses.
 
+use super::form;
 use crate::fact::{Fact, Field};
 use crate::timecode::{FrameRate, Timecode};
 use std::borrow::Cow;
@@ -88,11 +89,6 @@ fn within(text: &str, low: f64, high: f64) -> Option<String> {
     n.parse::<f64>().is_ok_and(|x| x >= low && x <= high).then_some(n)
 }
 
-/// A number rounded to so many digits, without needless zeros.
-pub(crate) fn rounded(x: f64, digits: usize) -> Option<String> {
-    x.is_finite().then(|| format!("{x:.digits$}")).and_then(|t| decimal(&t))
-}
-
 pub(crate) fn whole(text: &str) -> Option<String> {
     decimal(text).filter(|n| !n.contains(['.', '-']))
 }
@@ -115,7 +111,7 @@ pub(crate) fn kelvin(text: &str) -> Option<String> {
 pub(crate) fn angle(text: &str) -> Option<String> {
     let (n, unit) = leading(text)?;
     let degrees = ["", "°", "deg", "degrees"].iter().any(|u| unit.eq_ignore_ascii_case(u));
-    degrees.then(|| within(&n, 0.01, 360.0)).flatten()
+    degrees.then(|| form::angle(n.parse().ok()?)).flatten()
 }
 
 /// `1/50`, `1/80.0`, `1/50 s`; `one_over`: the text is what stands below the line.
@@ -143,13 +139,12 @@ pub(crate) fn aperture(text: &str, bare: Option<char>) -> Option<String> {
         }
         None => (rest, 0),
     };
-    let stop = within(stop, 0.5, 128.0)?;
-    let value = match tenths {
-        0 => stop,
-        // A full stop is a factor of the square root of two.
-        n => rounded(stop.parse::<f64>().ok()? * 2f64.powf(f64::from(n) / 20.0), 1)?,
-    };
-    Some(format!("{letter}{value}"))
+    let stop: f64 = decimal(stop)?.parse().ok()?;
+    match tenths {
+        0 => form::aperture(letter, stop),
+        // A full stop is a factor of the square root of two; nobody works out more than a tenth of a number.
+        n => form::aperture(letter, form::decimal(stop * 2f64.powf(f64::from(n) / 20.0), 1)?.parse().ok()?),
+    }
 }
 
 /// A length in millimetres.
@@ -171,7 +166,7 @@ pub(crate) fn metres(text: &str, unit: &str) -> Option<String> {
         "inch" | "in" => n * 0.0254,
         _ => return None,
     };
-    rounded(metres, 3).filter(|_| metres < 100_000.0).filter(|m| m != "0")
+    form::positive(metres, 3).filter(|_| metres < 100_000.0)
 }
 
 pub(crate) fn yes(text: &str) -> Option<&'static str> {
@@ -182,49 +177,29 @@ pub(crate) fn yes(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Frames a second: `25`, `24.00p`, `23.98`, `24000/1001`, `25 fps`. Decimals near a multiple of 1000/1001 are that
-/// multiple: nobody counts 29.97 exactly.
+/// Frames a second with their unit: `25`, `24.00p`, `23.98`, `24000/1001`, `25 fps`.
 pub(crate) fn rate(text: &str) -> Option<FrameRate> {
     let text = text.trim().to_ascii_lowercase();
-    let text = ["fps", "psf", "p"].iter().find_map(|u| text.strip_suffix(u)).unwrap_or(&text).trim();
-    if let Some((num, den)) = text.split_once('/') {
-        return FrameRate::new(num.trim().parse().ok()?, den.trim().parse().ok()?);
-    }
-    let n = decimal(text)?;
-    let (whole, part) = n.split_once('.').unwrap_or((&n, ""));
-    let whole: u64 = whole.parse().ok().filter(|n| *n <= 100_000)?;
-    if part.is_empty() {
-        return FrameRate::new(whole as u32, 1);
-    }
-    let part = &part[..part.len().min(6)];
-    let den = 10u64.pow(part.len() as u32);
-    let num = whole * den + part.parse::<u64>().ok()?;
-    let above = whole + 1;
-    // Within seven thousandths of a frame.
-    if (num * 1001).abs_diff(above * 1000 * den) * 1000 <= 7 * 1001 * den {
-        return FrameRate::new(above as u32 * 1000, 1001);
-    }
-    FrameRate::new(u32::try_from(num).ok()?, den as u32)
+    FrameRate::parse(["fps", "psf", "p"].iter().find_map(|u| text.strip_suffix(u)).unwrap_or(&text))
 }
 
 /// In the form of [`Field::StartTc`]; `None` for a time that does not exist, and for drop-frame at a rate that has none.
 pub(crate) fn timecode(text: &str, rate: Option<FrameRate>) -> Option<String> {
     let text = text.trim();
-    let at = text.rfind([':', ';', '.'])?;
-    let drop = !text[at..].starts_with(':') || text.contains(';');
-    match rate {
-        Some(rate) if drop && !rate.can_drop() => None,
-        Some(rate) => Timecode::parse(text, rate).map(|tc| format!("{tc}@{}", rate.fraction())),
-        None => {
-            let parts: Vec<u32> = text
-                .split([':', ';', '.'])
-                .map(|p| p.parse().ok().filter(|_| p.len() == 2 && !p.starts_with('+')))
-                .collect::<Option<_>>()?;
-            let [h, m, s, f] = parts[..] else { return None };
-            let sep = if drop { ';' } else { ':' };
-            (h < 24 && m < 60 && s < 60 && f < 60).then(|| format!("{h:02}:{m:02}:{s:02}{sep}{f:02}"))
-        }
+    let drop = text.contains([';', '.', ',']);
+    if let Some(rate) = rate {
+        // Drop-frame numbers at a rate that has none: one of both is wrong.
+        return (!drop || rate.can_drop()).then(|| Timecode::parse(text, rate).map(form::timecode)).flatten();
     }
+    let parts: Vec<&str> = text.split([':', ';', '.', ',']).collect();
+    let [h, m, s, f] = parts[..] else { return None };
+    let number = |p: &str, digits: &[usize], end: u32| {
+        let fits = digits.contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit());
+        p.parse::<u32>().ok().filter(|n| fits && *n < end)
+    };
+    // Up to 120 frames a second may be counted; the shape is all that can be judged.
+    let (h, m, s, f) = (number(h, &[2], 24)?, number(m, &[2], 60)?, number(s, &[2], 60)?, number(f, &[2, 3], 120)?);
+    Some(format!("{h:02}:{m:02}:{s:02}{}{f:02}", if drop { ';' } else { ':' }))
 }
 
 /// How many frames a duration written as timecode has.
@@ -235,73 +210,43 @@ pub(crate) fn frames(text: &str, rate: FrameRate) -> Option<String> {
 }
 
 /// A date with a time, in whatever marks its numbers stand: `2022-08-07 13:40:40,774`, `2017.08.05 14:11:51`,
-/// `2021-07-16T11:46:22-08:00`, `2023 5 11 18:41:22,000`. Without an offset where the text has none. Clocks that were
-/// never set say 1904 or 1970.
+/// `2021-07-16T11:46:22-08:00`, `2023 5 11 18:41:22,000`. Without an offset where the text has none; other words behind
+/// it make it no time.
 pub(crate) fn moment(text: &str) -> Option<String> {
-    let mut rest = text.trim();
-    let mut numbers = [0u16; 6];
-    for (i, n) in numbers.iter_mut().enumerate() {
-        if i > 0 {
-            let marks: &[char] = if i < 3 { &['-', '/', '.', ':', ' '] } else { &['T', 't', ' ', ':'] };
-            rest = rest.strip_prefix(marks)?.trim_start_matches(' ');
-        }
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        if (i == 0 && end != 4) || end == 0 || end > 4 {
-            return None;
-        }
-        *n = rest[..end].parse().ok()?;
-        rest = &rest[end..];
+    let (time, rest) = form::read_time(text.trim()).filter(|(time, _)| time.contains('T'))?;
+    match rest.trim() {
+        "" => Some(time),
+        zone => Some(time + &offset(zone)?),
     }
-    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
-    let offset = match rest.trim() {
-        "" => String::new(),
-        zone => offset(zone)?,
-    };
-    let [y, mo, d, h, mi, s] = numbers;
-    moment_of([y, mo, d, h, mi, s], &offset)
 }
 
-/// A day without a time, as RFC 3339 writes it: `2021:04:19`, `20190501`, `2018/03/27`.
+/// A day without a time: `2021:04:19`, `20190501`, `2018/03/27`.
 pub(crate) fn day(text: &str) -> Option<String> {
-    let digits: String = text.trim().chars().filter(|c| !matches!(c, ':' | '-' | '/' | '.')).collect();
-    if digits.len() != 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let [y, m, d] = [&digits[..4], &digits[4..6], &digits[6..]].map(|t| t.parse().unwrap_or(0));
-    moment_of([y, m, d, 0, 0, 0], "").map(|t| t[..10].to_owned())
+    form::read_time(text.trim()).filter(|(day, rest)| !day.contains('T') && rest.is_empty()).map(|(day, _)| day)
 }
 
-/// Year, month, day, hour, minute, second of a time that exists, and an offset of [`offset`].
-pub(crate) fn moment_of([y, mo, d, h, mi, s]: [u16; 6], offset: &str) -> Option<String> {
-    let small = |n: u16| i8::try_from(n).ok();
-    let year = i16::try_from(y).ok().filter(|y| (1980..=2200).contains(y))?;
-    jiff::civil::DateTime::new(year, small(mo)?, small(d)?, small(h)?, small(mi)?, small(s)?, 0).ok()?;
-    Some(format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}{offset}"))
-}
-
-/// `Z`, `+01:00`, `-0800`.
+/// `Z`, or `+01:00` out of `+1`, `+01`, `+0100` and `+01:00`.
 pub(crate) fn offset(text: &str) -> Option<String> {
     if matches!(text, "Z" | "z") {
         return Some("Z".into());
     }
     let sign = text.chars().next().filter(|c| matches!(c, '+' | '-'))?;
     let digits: String = text[1..].chars().filter(|c| *c != ':').collect();
-    if digits.len() != 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let (h, m) = (digits[..2].parse::<u8>().ok()?, digits[2..].parse::<u8>().ok()?);
+    let (h, m) = match digits.len() {
+        1 | 2 => (digits.parse::<u32>().ok()?, 0),
+        4 => (digits[..2].parse().ok()?, digits[2..].parse().ok()?),
+        _ => return None,
+    };
     (h <= 14 && m < 60).then(|| format!("{sign}{h:02}:{m:02}"))
 }
 
-/// In the form of [`Field::Gps`]. Where both are exactly zero there is no fix.
+/// Degrees and metres as decimals.
 pub(crate) fn place(lat: &str, lon: &str, metres: Option<&str>) -> Option<String> {
-    let lat = within(lat, -90.0, 90.0)?;
-    let lon = within(lon, -180.0, 180.0)?;
-    if lat == "0" && lon == "0" {
-        return None;
-    }
-    let up = metres.and_then(|m| within(m, -1000.0, 100_000.0)).map(|m| format!(",{m}")).unwrap_or_default();
-    Some(format!("{lat},{lon}{up}"))
+    let number = |text: &str| decimal(text)?.parse::<f64>().ok();
+    form::place(number(lat)?, number(lon)?, metres.and_then(number))
 }
 
 /// Degrees, minutes and seconds with the letter of their half of the world.
@@ -311,7 +256,7 @@ pub(crate) fn degrees(d: f64, m: f64, s: f64, half: &str) -> Option<String> {
         return None;
     }
     let value = d + m / 60.0 + s / 3600.0;
-    rounded(if positive { value } else { -value }, 6)
+    form::decimal(if positive { value } else { -value }, 6)
 }
 
 /// A density or fraction of a neutral-density filter, `clear` for none.
@@ -384,7 +329,7 @@ mod tests {
         assert_eq!(timecode("01:29:21;27", rate("25")), None);
         assert_eq!(timecode("01:29:21:27", rate("25")), None);
         assert_eq!(timecode("01:29:21;27", None).as_deref(), Some("01:29:21;27"));
-        for bad in ["", "1:2", "25:00:00:00", "aa:bb:cc:dd", "00:00:00:61", "+1:00:00:00"] {
+        for bad in ["", "1:2", "25:00:00:00", "aa:bb:cc:dd", "00:00:00:120", "+1:00:00:00"] {
             assert_eq!(timecode(bad, None), None, "{bad}");
         }
     }

@@ -196,9 +196,9 @@ fn twenty_thousand_files_are_seen() {
 }
 
 /// A WAV of a second's silence with an iXML chunk.
-fn take(files: u32, index: u32) -> Vec<u8> {
+fn take(family: &str, files: u32, index: u32) -> Vec<u8> {
     let ixml = format!(
-        "<BWFXML><FILE_SET><TOTAL_FILES>{files}</TOTAL_FILES><FAMILY_UID>TAKE7</FAMILY_UID>\
+        "<BWFXML><FILE_SET><TOTAL_FILES>{files}</TOTAL_FILES><FAMILY_UID>{family}</FAMILY_UID>\
          <FILE_SET_INDEX>{index}</FILE_SET_INDEX></FILE_SET></BWFXML>"
     );
     let chunk =
@@ -209,20 +209,51 @@ fn take(files: u32, index: u32) -> Vec<u8> {
     [&b"RIFF"[..], &(body.len() as u32 + 4).to_le_bytes(), b"WAVE", &body].concat()
 }
 
+/// A place with these files on its card.
+fn sound_card(files: &[(&str, Vec<u8>)]) -> Place {
+    let place = Place::new();
+    for (name, bytes) in files {
+        let path = place.card().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    place
+}
+
 #[test]
-fn a_take_of_sound_that_counts_more_files_than_are_here_waits_for_a_person() {
-    let card = |files: &[(&str, Vec<u8>)]| {
-        let place = Place::new();
-        for (name, bytes) in files {
-            let path = place.card().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
-        }
-        place
-    };
+fn a_take_of_sound_that_counts_more_files_than_are_here_waits_until_they_come() {
     let (one, two) = ("SOUNDDEV/12A-T001_1.WAV", "SOUNDDEV/12A-T001_2.WAV");
-    let said = card(&[(one, take(2, 1))]).offload(&["--no-media"]).expect(20);
+    let place = sound_card(&[(one, take("T7", 2, 1))]);
+    let said = place.offload(&["--no-media"]).expect(20);
     assert_eq!(said.json()["warnings"][0]["id"], format!("incomplete-take:{one}"), "{}", said.stdout);
-    let said = card(&[(one, take(2, 1)), (two, take(2, 2))]).offload(&["--no-media"]).expect(0);
-    assert_eq!(said.json()["clips"], 1);
+    // The second dump brings the rest: nothing is open any more.
+    std::fs::write(place.card().join(two), take("T7", 2, 2)).unwrap();
+    let said = place.offload(&["--no-media"]).expect(0).json();
+    assert_eq!((&said["clips"], &said["warnings"]), (&1.into(), &serde_json::json!([])), "{said}");
+}
+
+#[test]
+fn the_headers_of_sound_files_say_which_are_one_clip() {
+    let files = [
+        // Names of nothing in common, one family.
+        ("SOUNDDEV/BOOM.WAV", take("F", 2, 1)),
+        ("SOUNDDEV/LAV.WAV", take("F", 2, 2)),
+        // Named like tracks of one take, but of two.
+        ("SOUNDDEV/B_1.WAV", take("G", 1, 1)),
+        ("SOUNDDEV/B_2.WAV", take("H", 1, 1)),
+    ];
+    let place = sound_card(&files);
+    let clips = |place: &Place| {
+        let rows = place.run(&["sql", "SELECT name, files FROM clips ORDER BY name", "--json"]).expect(0).json();
+        rows["rows"].to_string()
+    };
+    let seen = r#"[["BOOM",2],["B_1",1],["B_2",1]]"#;
+    for again in 0..3 {
+        let said =
+            place.offload(if again == 2 { &["--no-media", "--rehash"] } else { &["--no-media"] }).expect(0).json();
+        assert_eq!((&said["clips"], clips(&place).as_str()), (&3.into(), seen), "offload {again}");
+    }
+    let log = place.run(&["log", "A001"]).expect(0).stdout;
+    assert!(log.contains("by the headers of their files 2 clips are 1: BOOM"), "{log}");
+    assert_eq!(place.run(&["check", "--json"]).code, 0);
 }

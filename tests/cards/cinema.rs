@@ -14,6 +14,7 @@ pub fn all() -> Vec<Tree> {
         sony_xavc_s(),
         xdcam_ex(),
         xdcam(),
+        xdcam_streams(),
         p2(),
         panasonic(),
         lumix(),
@@ -27,16 +28,19 @@ pub fn all() -> Vec<Tree> {
 fn arri() -> Tree {
     Tree {
         layout: "arri",
-        files: files(&[
-            "A001R1ZA/A001C001_180327_R1ZA.mov",
-            "A001R1ZA/A001C002_180327_R1ZA.mov",
+        files: with(
+            files(&[
+                "A001R1ZA/A001C001_180327_R1ZA.mov",
+                "A001R1ZA/A001C002_180327_R1ZA.mov",
+                "A001R1ZA/A001R1ZA_FCP.xml",
+                "ARRI/LOOKFILES/Warm.aml",
+            ]),
             "A001R1ZA/A001R1ZA.ale",
-            "A001R1ZA/A001R1ZA_FCP.xml",
-            "ARRI/LOOKFILES/Warm.aml",
-        ]),
+            "Heading\nFIELD_DELIM\tTABS\nFPS\t24\n\nColumn\nName\tStart\n\nData\n\
+             A001C001_180327_R1ZA\t01:00:00:00\nA001C002_180327_R1ZA\t02:00:00:00\n",
+        ),
         clips: vec![("A001C001_180327_R1ZA", 1), ("A001C002_180327_R1ZA", 1)],
-        // What the ALE names and the card lacks is told by whoever reads the ALE.
-        lose: ("", ""),
+        lose: ("A001R1ZA/A001C002_180327_R1ZA.mov", "missing-clip:A001R1ZA/A001C002_180327_R1ZA"),
     }
 }
 
@@ -189,20 +193,41 @@ fn xdcam_ex() -> Tree {
 }
 
 fn xdcam() -> Tree {
-    let tree = files(&[
-        "INDEX.XML",
-        "ALIAS.XML",
-        "Clip/C0001.MXF",
-        "Clip/C0001M01.XML",
-        "Clip/My Take.MXF",
-        "Sub/C0001S01.MXF",
-        "Edit/E0001E01.SMI",
-    ]);
+    let tree =
+        files(&["Clip/C0001.MXF", "Clip/C0001M01.XML", "Clip/My Take.MXF", "Sub/C0001S01.MXF", "Edit/E0001E01.SMI"]);
+    let tree = with(tree, "INDEX.XML", disc_index(&["C0001", "C0002"]));
+    let alias = "<aliasTable><alias clipId=\"C0002\" value=\"My Take\"/></aliasTable>";
+    let tree = with(tree, "ALIAS.XML", alias);
     Tree {
         layout: "xdcam",
         files: with(tree, "MEDIAPRO.XML", mediapro(&["Clip/C0001.MXF", "Clip/My Take.MXF"])),
         clips: vec![("C0001", 3), ("My Take", 1)],
         lose: ("Clip/My Take.MXF", "missing-clip:Clip/My Take.MXF"),
+    }
+}
+
+/// What a disc's own index may look like: it names the files of each clip.
+fn disc_index(clips: &[&str]) -> String {
+    let clip = |c: &&str| format!("<clip clipId=\"{c}\" file=\"{c}C01.SMI\"><video file=\"{c}V01.MXF\"/></clip>");
+    format!("<indexFile><clipTable>{}</clipTable></indexFile>", clips.iter().map(clip).collect::<String>())
+}
+
+/// The same disc in its other view.
+fn xdcam_streams() -> Tree {
+    let tree = files(&[
+        "PROAV/CLPR/C0001/C0001C01.SMI",
+        "PROAV/CLPR/C0001/C0001V01.MXF",
+        "PROAV/CLPR/C0001/C0001A01.MXF",
+        "PROAV/CLPR/C0001/C0001A02.MXF",
+        "PROAV/CLPR/C0001/C0001S01.MXF",
+        "PROAV/CLPR/C0001/C0001M01.XML",
+        "PROAV/CLPR/C0002/C0002V01.MXF",
+    ]);
+    Tree {
+        layout: "xdcam",
+        files: with(tree, "PROAV/INDEX.XML", disc_index(&["C0001", "C0002"])),
+        clips: vec![("C0001", 6), ("C0002", 1)],
+        lose: ("PROAV/CLPR/C0002/C0002V01.MXF", "missing-clip:PROAV/CLPR/C0002"),
     }
 }
 

@@ -1,26 +1,49 @@
 //! The sheet that a camera, or a person, keeps of a card (Avid Log Exchange): what it says of each clip, and on ARRI's
 //! cards, whose camera writes it, which clips there should be.
 
-use super::{Found, ReadIndex, arri, gaps};
+use super::{Found, FoundClip, ReadIndex, arri, gaps};
 use crate::card::kind::{self, folded};
 use crate::card::warn::about;
-use crate::clip::Listing;
+use crate::clip::{CardFile, Listing};
 use crate::fact::{Field, Origin, Said};
 use crate::read::ale;
-use crate::relpath::RelPath;
 use std::collections::{BTreeSet, HashMap};
 
 /// Gives every clip what a sheet in its folder, or in one above it, says of it.
 pub(super) fn join(listing: &Listing, found: &mut [Found], read: ReadIndex) {
     let sheets = listing.files.iter().filter(|f| f.relpath.extension() == "ale" && !kind::is_junk(&f.relpath));
-    for file in sheets.filter(|f| f.size_bytes > 0) {
-        let Some(sheet) = read(&file.relpath).ok().and_then(|bytes| ale::rows(&bytes)) else { continue };
-        one(listing, found, &file.relpath, &sheet);
+    for file in sheets {
+        let bytes = if file.size_bytes > 0 { read(&file.relpath) } else { Ok(Vec::new()) };
+        let gap = match bytes {
+            Ok(bytes) if bytes.is_empty() => gaps::no_bytes(&file.relpath),
+            Ok(bytes) => match ale::rows(&bytes) {
+                Some(sheet) if !sheet.rows.is_empty() => {
+                    one(listing, found, file, &sheet);
+                    continue;
+                }
+                Some(_) => gaps::unread(&file.relpath, &"it has no whole row"),
+                None => gaps::unread(&file.relpath, &"it is no sheet of Avid Log Exchange"),
+            },
+            Err(e) => gaps::unread(&file.relpath, &e),
+        };
+        // The camera's own sheet lies among its clips; any other asks for nothing.
+        let beside = |c: &FoundClip| {
+            let first = c.files.first().map(|(i, _)| &listing.files[*i as usize].relpath);
+            first.is_some_and(|p| p.parent() == file.relpath.parent())
+        };
+        let camera = found.iter().position(|f| f.layout == arri::FAMILY.layout && f.clips.iter().any(beside));
+        match camera {
+            Some(camera) => found[camera].gaps.push(gap),
+            // That a file is empty is noted of every file.
+            None if file.size_bytes == 0 => {}
+            None => found.iter_mut().take(1).for_each(|f| f.notes.push(gap.text.clone())),
+        }
     }
 }
 
 /// By the clip's name, or that of its first file, without regard to case.
-fn one(listing: &Listing, found: &mut [Found], index: &RelPath, sheet: &ale::Ale) {
+fn one(listing: &Listing, found: &mut [Found], file: &CardFile, sheet: &ale::Ale) {
+    let index = &file.relpath;
     let folder = index.parent();
     let mut clips: HashMap<Vec<u8>, (usize, usize)> = HashMap::new();
     for (f, family) in found.iter().enumerate() {
@@ -51,7 +74,11 @@ fn one(listing: &Listing, found: &mut [Found], index: &RelPath, sheet: &ale::Ale
     let camera = known.first().map(|at| at.0).filter(|f| found[*f].layout == arri::FAMILY.layout);
     let Some(camera) = camera else { return };
     gaps::absent("missing-clip", index, "a clip", &missing, &mut found[camera].gaps);
-    let strangers: BTreeSet<_> = clips.values().filter(|at| at.0 == camera && !known.contains(at)).collect();
+    let mine: BTreeSet<(usize, usize)> = clips.values().filter(|at| at.0 == camera).copied().collect();
+    let strangers: BTreeSet<(usize, usize)> = mine.difference(&known).copied().collect();
+    let [all, unknown] = [&mine, &strangers].map(|at| gaps::essence(at.iter().map(|at| &found[at.0].clips[at.1])));
+    let stale = gaps::newer(listing, file, &all, &unknown);
+    found[camera].gaps.extend(stale);
     if let Some((f, c)) = strangers.first() {
         let (count, first) = (strangers.len(), found[*f].clips[*c].name.clone());
         let clips = if count == 1 { "clip" } else { "clips" };
@@ -94,6 +121,21 @@ mod tests {
     fn a_sheet_that_somebody_laid_beside_other_clips_asks_for_nothing() {
         assert!(ids(&[("x/B.mov", b"x"), ("x/day.ale", SHEET)]).is_empty());
         assert!(ids(&[("x/A001C001_180327_R1ZA_proxy.mov", b"x"), ("day.ale", SHEET)]).is_empty());
-        assert!(ids(&[("A001R1ZA/A001C001_180327_R1ZA.mov", b"x"), ("A001R1ZA/A001R1ZA.ale", b"no sheet")]).is_empty());
+    }
+
+    #[test]
+    fn a_camera_sheet_that_cannot_be_read_is_a_gap_and_any_other_a_note() {
+        let clip = ("A001R1ZA/A001C001_180327_R1ZA.mov", &b"x"[..]);
+        for (bytes, gap) in [
+            (&b""[..], "empty-index"),
+            (b"no sheet", "unread-index"),
+            (&SHEET[..60], "unread-index"),
+            (&SHEET[..98], "unread-index"),
+        ] {
+            assert_eq!(ids(&[clip, ("A001R1ZA/A001R1ZA.ale", bytes)]), [format!("{gap}:A001R1ZA/A001R1ZA.ale")]);
+            let other = card(&[clip, ("day.ale", bytes)]);
+            assert_eq!((other.gaps.len(), other.notes.len()), (0, 1), "{:?}", other.notes);
+            assert!(other.notes[0].contains("day.ale"), "{:?}", other.notes);
+        }
     }
 }

@@ -71,6 +71,11 @@ fn finish(ground: &mut Ground, found: &mut Found) {
             .filter(|i| ground.relpath(*i).parent().parent() == folder.parent())
             .collect();
         gaps::unknown(ground, first, &unknown, &mut found.gaps);
+        // A list a day: the last one was written last.
+        let newest = indexes.iter().map(|i| &ground.listing.files[*i as usize]).max_by_key(|f| f.mtime_ns);
+        let here = |i: &u32| ground.relpath(*i).parent().parent() == folder.parent();
+        let all: Vec<u32> = gaps::essence(&found.clips).into_iter().filter(here).collect();
+        found.gaps.extend(newest.and_then(|newest| gaps::newer(ground.listing, newest, &all, &unknown)));
     }
     found.clips = joined(std::mem::take(&mut found.clips), &next);
     let other = |below: &[u8]| {

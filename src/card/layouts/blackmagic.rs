@@ -57,6 +57,7 @@ fn finish(ground: &mut Ground, found: &mut Found) {
         // The first half lies on the other card; both have the stem.
         if extension(0).as_deref() == Some("braw2") {
             clip.facts.extend(Fact::new(Field::ShotId, &clip.name));
+            clip.facts.extend(Fact::new(Field::Note, "its first half is on the card of the other slot"));
         }
     }
 }

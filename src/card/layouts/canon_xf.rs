@@ -1,13 +1,17 @@
 //! Canon XF: `CONTENTS/CLIPS001` with a folder a clip, cut into `AA000101.MXF`, `AA000102.MXF` at 2 or 4 GB; from the C300
 //! Mark II on, one `A001C001_170823D4_CANON.MXF` a clip. People copy the latter flat.
 
+use super::Found;
 use super::family::{Family, Ground, rule};
-use super::{Found, gaps};
-use crate::card::kind::folded;
+use super::gaps::{self, Names};
+use crate::card::kind::{self, folded};
 use crate::card::warn::about;
+use crate::clip::CardFile;
 use crate::clip::Role::{Audio, Essence, Proxy, Sidecar, Thumb};
 use crate::relpath::RelPath;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use regex::bytes::Regex;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::LazyLock;
 
 macro_rules! clips {
     () => {
@@ -55,21 +59,77 @@ fn finish(ground: &mut Ground, found: &mut Found) {
     }
     without_essence(ground, found);
     gaps::empty(ground, |below| below.ends_with(b"/index.mif"), &mut found.gaps);
+    beside(ground, found);
     // Nothing here reads the index itself; but one that was written before the clips beside it does not know them.
-    let mut clips: BTreeMap<RelPath, Vec<u32>> = BTreeMap::new();
-    for (index, _) in found.clips.iter().flat_map(|c| c.files.iter().filter(|(_, r)| *r == Essence)) {
-        for folder in ground.relpath(*index).ancestors() {
-            clips.entry(folder).or_default().push(*index);
+    for (_, file) in ground.files().filter(|(_, f)| folded(f.relpath.name()) == b"index.mif" && f.size_bytes > 0) {
+        let folder = file.relpath.parent();
+        let here = |i: &u32| ground.relpath(*i).strip_prefix(&folder).is_some();
+        let clips: Vec<u32> = gaps::essence(&found.clips).into_iter().filter(here).collect();
+        found.gaps.extend(gaps::newer(ground.listing, file, &clips, &[]));
+    }
+}
+
+/// The files that Canon writes beside each recording are known by their names only, and those are telling: a SIF stands
+/// for one part, CIF and CPF for a clip. In their bytes the names of recordings stand as plain text.
+fn beside(ground: &mut Ground, found: &mut Found) {
+    let names = Names::of(ground);
+    let is_here = |folder: &RelPath, stem: &[u8]| {
+        let at = |ending: &str| folder.join([stem, ending.as_bytes()].concat()).is_ok_and(|p| names.find(&p).is_some());
+        at(".MXF") || at(".MP4") || at("_001.MXF") || at("_001.MP4")
+    };
+    let of_canon =
+        |f: &CardFile| matches!(f.relpath.extension().as_str(), "sif" | "cif" | "cpf") && !kind::is_junk(&f.relpath);
+    let mut lost = BTreeSet::new();
+    for (_, file) in ground.files().filter(|(_, f)| of_canon(f)) {
+        let (path, folder) = (&file.relpath, file.relpath.parent());
+        let named = clip_and_part(path).is_some() || is_canon(path.stem());
+        // A clip's own folder may hold its parts or lie beside them.
+        let here = |stem: &[u8]| is_here(&folder, stem) || is_here(&folder.parent(), stem);
+        if named && !here(path.stem()) {
+            lost.extend(folder.join([path.stem(), b".MXF"].concat()));
+        }
+        if file.size_bytes == 0 || file.size_bytes > TEXT_BYTES || !(named || is_clip_folder(ground, &folder)) {
+            continue;
+        }
+        let Ok(bytes) = (ground.read)(path) else {
+            found.notes.push(format!("\"{path}\" could not be read for the recordings that it names"));
+            continue;
+        };
+        let absent = plain_names(&bytes).into_iter().filter(|stem| !here(stem));
+        lost.extend(absent.filter_map(|stem| folder.join([&stem[..], b".MXF"].concat()).ok()));
+    }
+    for path in lost {
+        // As a hole between the numbers, or as a clip without any part, it is told already.
+        let ids = [format!("missing-part:{path}"), format!("missing-essence:{}", path.parent())];
+        let told = found.gaps.iter().any(|g| ids.iter().any(|id| id.eq_ignore_ascii_case(&g.id)));
+        if !told {
+            found.gaps.push(about("missing-part", &path, "is not here, but what the camera keeps of it is"));
         }
     }
-    let indexes = ground.files().filter(|(_, f)| folded(f.relpath.name()) == b"index.mif" && f.size_bytes > 0);
-    for (index, file) in indexes {
-        let Some(clips) = clips.get(&file.relpath.parent()) else { continue };
-        // All of them newer is a dump whose times are those of its copying.
-        if clips.iter().any(|i| ground.listing.files[*i as usize].mtime_ns <= file.mtime_ns) {
-            gaps::newer(ground, index, clips, &mut found.gaps);
-        }
-    }
+}
+
+/// A file beside a recording has some kilobytes.
+const TEXT_BYTES: u64 = 1 << 20;
+
+fn is_canon(stem: &[u8]) -> bool {
+    static NAME: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?i-u)^[a-z]\d{3}c\d{3}_\d{6}[0-9a-z]{2}_canon(?:_\d{3})?$").expect("a clip's pattern")
+    });
+    NAME.is_match(stem)
+}
+
+/// Stems of recordings whose file names stand in these bytes as ASCII or UTF-16: `AA000102.MXF`,
+/// `A001C001_170823D4_CANON.MXF`.
+fn plain_names(bytes: &[u8]) -> BTreeSet<Vec<u8>> {
+    static NAME: LazyLock<Regex> = LazyLock::new(|| {
+        let pattern = r"(?-u)\b(?:[0-9A-Z_]{2}\d{6}|[A-Z]\d{3}C\d{3}_\d{6}[0-9A-Z]{2}_CANON(?:_\d{3})?)\.(?:MXF|MP4)\b";
+        Regex::new(pattern).expect("a recording's pattern")
+    });
+    // In UTF-16 of either order every second byte is the text.
+    let every_second = |from: usize| bytes.iter().skip(from).step_by(2).copied().collect::<Vec<u8>>();
+    let [even, odd] = [every_second(0), every_second(1)];
+    let names = [bytes, &even, &odd].into_iter().flat_map(|b| NAME.find_iter(b)).take(10_000);
+    names.map(|m| m.as_bytes()[..m.len() - 4].to_vec()).collect()
 }
 
 /// `AA000102` -> `AA0001`
@@ -161,6 +221,31 @@ mod tests {
         let of = |f| card.clips[0].said.iter().find(|s| s.fact.field == f).map(|s| s.fact.value.as_str());
         assert_eq!((of(Field::Reel), of(Field::RecordedAt)), (Some("A001"), Some("2017-08-23")));
         assert_eq!(clips(&["x/y/z/A001C001_170823D4_CANON.MXF"]).len(), 1);
+    }
+
+    #[test]
+    fn a_part_of_which_only_the_cameras_notes_are_here_is_a_gap() {
+        let last =
+            [WHOLE, &["CONTENTS/CLIPS001/AA0002/AA000201.SIF", "CONTENTS/CLIPS001/AA0002/AA000202.SIF"]].concat();
+        assert_eq!(see(&last)[2..], ["missing-part:CONTENTS/CLIPS001/AA0002/AA000202.MXF"]);
+        let flat = ["CONTENTS/CLIPS001/A001C001_170823D4_CANON.MXF", "CONTENTS/CLIPS001/A001C002_170823D5_CANON.CPF"];
+        assert_eq!(see(&flat)[1..], ["missing-part:CONTENTS/CLIPS001/A001C002_170823D5_CANON.MXF"]);
+        let spanned =
+            ["CONTENTS/CLIPS001/A001C001_170823D4_CANON_001.MXF", "CONTENTS/CLIPS001/A001C001_170823D4_CANON.CIF"];
+        assert_eq!(see(&spanned).len(), 1);
+    }
+
+    #[test]
+    fn a_recording_that_those_notes_name_and_the_card_lacks_is_a_gap() {
+        let wide: Vec<u8> = "AA000101.MXF\0AA000103.MXF".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in [b"\x01\x02AA000101.MXF\0\xffAA000103.MXF\0XAA000109.MXFX".to_vec(), wide] {
+            let files: Vec<(&str, &[u8])> = vec![
+                ("CONTENTS/CLIPS001/AA0001/AA000101.MXF", b"x"),
+                ("CONTENTS/CLIPS001/AA0001/AA000102.MXF", b"x"),
+                ("CONTENTS/CLIPS001/AA0001/AA0001.CIF", &bytes),
+            ];
+            assert_eq!(seen(&files)[1..], ["missing-part:CONTENTS/CLIPS001/AA0001/AA000103.MXF"]);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::family::Ground;
 use super::parts::{holes, ranges};
 use crate::card::kind::folded;
 use crate::card::warn::about;
-use crate::clip::{Role, Warning};
+use crate::clip::{CardFile, Listing, Role, Warning};
 use crate::relpath::RelPath;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
@@ -79,10 +79,10 @@ pub(super) fn read<T, E: Display>(
     }
     let file = &ground.listing.files[index as usize];
     if file.size_bytes == 0 {
-        gaps.push(about("empty-index", &file.relpath, "is an index of 0 bytes: what should be here is not known"));
+        gaps.push(no_bytes(&file.relpath));
         return None;
     }
-    let broken = |why: &dyn Display| about("unread-index", &file.relpath, &format!("cannot be read: {why}"));
+    let broken = |why: &dyn Display| unread(&file.relpath, why);
     match (ground.read)(&file.relpath) {
         Err(e) => gaps.push(broken(&e)),
         Ok(bytes) => match parse(&bytes) {
@@ -97,9 +97,17 @@ pub(super) fn read<T, E: Display>(
 pub(super) fn empty(ground: &Ground, is_index: impl Fn(&[u8]) -> bool, gaps: &mut Vec<Warning>) {
     for (_, file) in ground.files().filter(|(_, f)| f.size_bytes == 0) {
         if !file.relpath.name().starts_with(b"._") && is_index(&folded(ground.below(&file.relpath).as_bytes())) {
-            gaps.push(about("empty-index", &file.relpath, "is an index of 0 bytes: what should be here is not known"));
+            gaps.push(no_bytes(&file.relpath));
         }
     }
+}
+
+pub(super) fn no_bytes(index: &RelPath) -> Warning {
+    about("empty-index", index, "is an index of 0 bytes: what should be here is not known")
+}
+
+pub(super) fn unread(index: &RelPath, why: &dyn Display) -> Warning {
+    about("unread-index", index, &format!("cannot be read: {why}"))
 }
 
 /// Gaps of one kind that one index tells of: each by itself while they are few.
@@ -120,20 +128,27 @@ pub(super) fn unknown(ground: &Ground, index: u32, clips: &[u32], gaps: &mut Vec
     let (count, first) = (clips.len(), ground.relpath(*first));
     let clip = if count == 1 { "clip" } else { "clips" };
     gaps.push(about("not-in-index", &file.relpath, &format!("does not know {count} {clip} here, \"{first}\" first")));
-    newer(ground, index, clips, gaps);
 }
 
-/// Files that were written long after their index: it is older than what it should tell of.
-pub(super) fn newer(ground: &Ground, index: u32, clips: &[u32], gaps: &mut Vec<Warning>) {
-    let file = &ground.listing.files[index as usize];
-    let later = |i: &&u32| ground.listing.files[**i as usize].mtime_ns.saturating_sub(file.mtime_ns) > STALE_NS;
-    let late: Vec<u32> = clips.iter().filter(later).copied().collect();
-    if let Some(first) = late.first() {
-        let (count, first) = (late.len(), ground.relpath(*first));
-        let were = if count == 1 { "file was" } else { "files were" };
-        let says = format!("is stale: {count} {were} written more than ten minutes after it, \"{first}\" first");
-        gaps.push(about("newer-than-index", &file.relpath, &says));
-    }
+/// Files that were written long after their index: it is older than what it should tell of. Cameras write the index
+/// last. Of files that it knows (`all` without `unknown`) that counts only where some are older than it: all of them
+/// newer is a dump whose times are those of its copying.
+pub(super) fn newer(listing: &Listing, index: &CardFile, all: &[u32], unknown: &[u32]) -> Option<Warning> {
+    let mtime = |i: &u32| listing.files[*i as usize].mtime_ns;
+    let kept = all.iter().any(|i| mtime(i) <= index.mtime_ns);
+    let judged = if kept { all } else { unknown };
+    let late: Vec<u32> =
+        judged.iter().filter(|i| mtime(i).saturating_sub(index.mtime_ns) > STALE_NS).copied().collect();
+    let (count, first) = (late.len(), &listing.files[*late.first()? as usize].relpath);
+    let were = if count == 1 { "file was" } else { "files were" };
+    let says = format!("is stale: {count} {were} written more than ten minutes after it, \"{first}\" first");
+    Some(about("newer-than-index", &index.relpath, &says))
+}
+
+/// The essence of these clips.
+pub(super) fn essence<'a>(clips: impl IntoIterator<Item = &'a FoundClip>) -> Vec<u32> {
+    let files = clips.into_iter().flat_map(|c| &c.files);
+    files.filter(|(_, role)| *role == Role::Essence).map(|(index, _)| *index).collect()
 }
 
 /// The number that ends a name's stem, `width` digits wide.

@@ -35,7 +35,7 @@ pub(super) fn recognise(listing: &Listing, taken: &mut [bool], found: &mut Vec<F
     let (named, videos): (Vec<_>, Vec<_>) = of(|k| k == Kind::Video).into_iter().partition(|(_, p)| named_proxy(p));
     clips.extend(videos.into_iter().map(|(index, p)| single(index, p)));
     let last = found.len();
-    found.push(Found { layout: GENERIC, clips, gaps: Vec::new() });
+    found.push(Found { layout: GENERIC, clips, ..Found::default() });
     if !named.is_empty() {
         let beside = Beside::of(listing, found);
         for (index, p) in named {

@@ -104,9 +104,12 @@ fn compare(ground: &mut Ground, found: &mut Found, known: &Known, (index, materi
     gaps::absent("missing-essence", path, "part of a clip", &parts, gaps);
     gaps::absent("missing-proxy", path, "a proxy", &proxies, gaps);
     gaps::absent("missing-sidecar", path, "a sidecar", &others, gaps);
-    let below = known.below.get(&folder).into_iter().flatten().filter(|n| !told.contains(n));
-    let unknown: Vec<u32> = below.filter_map(|n| Some(found.clips[*n].files.first()?.0)).collect();
+    let below = || known.below.get(&folder).into_iter().flatten();
+    let unknown: Vec<u32> =
+        below().filter(|n| !told.contains(n)).filter_map(|n| Some(found.clips[*n].files.first()?.0)).collect();
     gaps::unknown(ground, index, &unknown, gaps);
+    let all = gaps::essence(below().map(|n| &found.clips[*n]));
+    gaps.extend(gaps::newer(ground.listing, &ground.listing.files[index as usize], &all, &unknown));
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ use crate::clip::{Listing, Role, Warning};
 use crate::fact::{Fact, Said};
 use crate::relpath::{RelPath, escape};
 use family::Family;
+pub(super) use sound::track;
 use std::collections::HashMap;
 use std::io;
 
@@ -106,6 +107,8 @@ pub(crate) struct Found {
     pub clips: Vec<FoundClip>,
     /// What its indexes, numbers and names say is not there.
     pub gaps: Vec<Warning>,
+    /// What was seen and blocks nothing.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Default, PartialEq)]

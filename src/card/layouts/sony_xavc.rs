@@ -2,7 +2,7 @@
 //! of camera and reel; then its `MEDIAPRO.XML` or the clips' sidecars tell it.
 
 use super::family::{Family, Ground, rule};
-use super::{Found, mediapro};
+use super::{Found, mediapro, xdcam};
 use crate::card::kind::{self, Kind, folded};
 use crate::clip::Role::{Essence, Proxy, Sidecar, Thumb};
 use crate::relpath::RelPath;
@@ -41,6 +41,7 @@ pub(super) const FAMILY: Family = Family {
 
 fn finish(ground: &mut Ground, found: &mut Found) {
     mediapro::check(ground, found, "xdroot", 2);
+    xdcam::cue_up(ground, found);
     chunks(ground, found);
 }
 
@@ -111,6 +112,16 @@ mod tests {
             assert_eq!((of(Field::Reel), of(Field::RecordedAt)), (Some("A001"), Some("2022-09-08")));
             assert_eq!(of(Field::ClipId), Some("060A0"));
         }
+    }
+
+    #[test]
+    fn review_marks_of_a_clip_that_is_not_here_are_a_gap_and_broken_ones_are_not() {
+        let marks = "<CueUp><Item uri=\"./Clip/X 1.MXF\"/><Item>X2.MXF</Item><Item uri=\"./Clip/X3.MP4\"/></CueUp>";
+        let clip = ("XDROOT/Clip/X 1.MXF", &b"x"[..]);
+        let seen_of = |marks: &[u8]| seen(&[clip, ("XDROOT/CUEUP.XML", marks)]);
+        let lost = ["missing-clip:XDROOT/Clip/X2.MXF", "missing-clip:XDROOT/Clip/X3.MP4"];
+        assert_eq!(seen_of(marks.as_bytes())[1..], lost);
+        assert_eq!(seen_of(&marks.as_bytes()[..30]).len(), 1);
     }
 
     #[test]

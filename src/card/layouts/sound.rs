@@ -18,10 +18,10 @@ use std::sync::LazyLock;
 const NOTES_BYTES: u64 = 4096;
 
 /// A track's place in its take: numbers, letters after them (`_9`, `_A`), mixes last.
-type Track = (u8, u64);
+pub(crate) type Track = (u8, u64);
 
 /// A stem without its track.
-fn track(stem: &[u8]) -> Option<(&[u8], Track)> {
+pub(crate) fn track(stem: &[u8]) -> Option<(&[u8], Track)> {
     static TRACK: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(
             r"(?i-u)^(?<base>.*?[^_. -])(?:_(?:tr|ch|iso)?(?<n>[0-9]{1,2})|\.a(?<a>[0-9]{1,2})|_x(?<x>[0-9])|",

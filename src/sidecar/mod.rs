@@ -8,10 +8,10 @@ mod merge;
 
 pub use merge::{chosen, merge};
 
-use crate::fact::{Fact, Origin, Said};
+use crate::fact::{Fact, Field, Origin, Said};
 use crate::read::facts::{Embedded, Xml};
 use crate::read::window::Window;
-use crate::read::{braw_sidecar, clip_main, csv_meta, dji_srt, facts, p2, sony_nrt};
+use crate::read::{braw_sidecar, cdl, clip_main, csv_meta, dji_srt, facts, p2, sony_nrt};
 use crate::relpath::RelPath;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -43,13 +43,13 @@ pub fn of_sidecar(file: &mut (impl Read + Seek), relpath: &RelPath) -> Vec<Said>
 
 fn sidecar(file: &mut (impl Read + Seek), relpath: &RelPath) -> Option<(Vec<Fact>, &'static str)> {
     let kind = relpath.extension();
-    if !matches!(kind.as_str(), "xml" | "srt" | "sidecar" | "txt" | "csv") {
+    if !matches!(kind.as_str(), "xml" | "srt" | "sidecar" | "txt" | "csv" | "cdl" | "cc") {
         return None;
     }
     let size_bytes = file.seek(SeekFrom::End(0)).ok().filter(|n| *n <= SIDECAR_BYTES)?;
     file.seek(SeekFrom::Start(0)).ok()?;
     // A document must be whole; of a table or of telemetry the beginning is enough.
-    let limit_bytes = if kind == "xml" { size_bytes } else { HEAD_BYTES };
+    let limit_bytes = if matches!(kind.as_str(), "xml" | "cdl" | "cc") { size_bytes } else { HEAD_BYTES };
     let mut bytes = Vec::new();
     file.take(limit_bytes).read_to_end(&mut bytes).ok()?;
     match kind.as_str() {
@@ -57,8 +57,17 @@ fn sidecar(file: &mut (impl Read + Seek), relpath: &RelPath) -> Option<(Vec<Fact
         "sidecar" => Some((braw_sidecar::facts(&bytes)?, "braw-sidecar")),
         "txt" => Some((braw_sidecar::listing_facts(&bytes)?, "braw-metadata")),
         "csv" => Some((csv_meta::facts(&bytes)?, "csv")),
+        "cdl" | "cc" => Some((correction(&kind, &bytes)?, "asc-cdl")),
         _ => document(&bytes),
     }
+}
+
+/// Of a list with several, nothing says which is the clip's.
+fn correction(kind: &str, bytes: &[u8]) -> Option<Vec<Fact>> {
+    let list = cdl::parse(kind, bytes).ok().filter(|list| list.for_all)?;
+    let own = list.all.first()?.cdl;
+    let sat = Fact::new(Field::AscSat, own.saturation.to_string());
+    Some(Fact::new(Field::AscSop, own.sop()).into_iter().chain(sat).collect())
 }
 
 /// Told by what is in it: cameras of three makers call their sidecar `<clip>.XML`.

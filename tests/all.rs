@@ -26,6 +26,8 @@ mod faults;
 mod floors;
 #[path = "all/kill.rs"]
 mod kill;
+#[path = "all/looks.rs"]
+mod looks;
 #[path = "all/media.rs"]
 mod media;
 #[path = "all/mhl.rs"]

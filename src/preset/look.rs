@@ -12,6 +12,9 @@ pub struct Cdl {
     pub saturation: f64,
 }
 
+/// The files that corrections are read from, by their ending.
+pub const CDL_FILES: [&str; 5] = ["cc", "ccc", "cdl", "ale", "edl"];
+
 /// No grade is so strong; what is larger is damage.
 const CDL_LIMIT: f64 = 1000.0;
 

@@ -12,9 +12,6 @@ const MAX_CORRECTIONS: usize = 20_000;
 /// The start of a clip's name that EDLs have room for.
 const SHORT_NAME: usize = 8;
 
-/// The files that hold corrections, by extension.
-pub const EXTENSIONS: [&str; 5] = ["cc", "ccc", "cdl", "ale", "edl"];
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct Corrections {
     pub all: Vec<Correction>,
@@ -39,7 +36,7 @@ pub enum Found {
     Several,
 }
 
-/// The list, or in words why there is none. `extension` is one of [`EXTENSIONS`].
+/// The list, or in words why there is none. `extension` is one of [`CDL_FILES`](crate::preset::look::CDL_FILES).
 pub fn parse(extension: &str, bytes: &[u8]) -> Result<Corrections, String> {
     if bytes.len() > MAX_BYTES {
         return Err(format!("it has more than {MAX_BYTES} bytes"));
@@ -343,7 +340,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_stop_it(bytes in proptest::collection::vec(any::<u8>(), 0..200), keep in 0usize..200) {
-            for kind in EXTENSIONS {
+            for kind in crate::preset::look::CDL_FILES {
                 let good = if kind == "edl" { EDL.to_owned() } else { cc("a", "1 1 1", "1") };
                 let _ = parse(kind, &bytes);
                 let hurt = [&good.as_bytes()[..keep.min(good.len())], &bytes].concat();

@@ -76,10 +76,11 @@ fn a_lut_gives_the_colours_that_ffmpegs_own_filter_gives() {
         let finish = || Finish { lut: Some(0), colour: Some(Colour::Bt709), ..Finish::default() };
         let want = raw(&mov, &format!("{RGB},lut3d=file={}:interp=tetrahedral", file.display()));
         let before = apart(&raw(&mov, RGB), &want);
-        for recipe in [PRORES, Recipe::WEB] {
+        // At the edges of the bars a halved chroma differs.
+        for (recipe, at_most) in [(PRORES, 100), (Recipe::WEB, 200)] {
             let proxy = made(&mov, dir.path(), Output::Proxy(recipe), finish(), std::slice::from_ref(&lut));
             let after = apart(&raw(&proxy, RGB), &want);
-            assert!(before > 1000 && after < 100, "{recipe:?} {size}: {before} became {after}");
+            assert!(before > 1000 && after < at_most, "{recipe:?} {size}: {before} became {after}");
         }
     }
 }

@@ -257,22 +257,36 @@ impl Sheet {
         let (black, white) = if full { (0, 255) } else { (16 * unit, 235 * unit) };
         let strides = [0, 1, 2].map(|p| frame.stride(p));
         let [luma, cb, cr] = planes(frame);
-        // Of each chroma sample: how much of its block is covered.
-        let mut blocks: HashMap<(usize, usize), u32> = HashMap::new();
+        // Of each chroma sample around the sheet: how much of its block is covered.
+        let block = |(x, y): (usize, usize)| (x >> across, y >> down);
+        let Some((from, to)) = self.bounds(grid, at) else { return Ok(()) };
+        let (from, to) = (block(from), block(to));
+        let wide_blocks = to.0 - from.0 + 1;
+        let mut blocks = vec![0; wide_blocks * (to.1 - from.1 + 1)];
         for y in 0..self.height {
             for x in 0..self.width {
                 let (opacity, bright) = self.ink(x, y, ink);
                 let Some((sx, sy)) = grid.stored(at.0 + x, at.1 + y).filter(|_| opacity > 0) else { continue };
                 blend(luma, sy * strides[0], sx, wide, opacity, black + (white - black) * bright / 255);
-                *blocks.entry((sx >> across, sy >> down)).or_default() += opacity;
+                let (bx, by) = block((sx, sy));
+                blocks[(by - from.1) * wide_blocks + bx - from.0] += opacity;
             }
         }
-        for ((x, y), opacity) in blocks {
-            let opacity = (opacity >> (across + down)).min(255);
+        for (n, covered) in blocks.into_iter().enumerate() {
+            let (x, y) = (from.0 + n % wide_blocks, from.1 + n / wide_blocks);
+            let opacity = (covered >> (across + down)).min(255);
             blend(cb, y * strides[1], x, wide, opacity, 128 * unit);
             blend(cr, y * strides[2], x, wide, opacity, 128 * unit);
         }
         Ok(())
+    }
+
+    /// The first and the last stored sample of each side that it reaches.
+    fn bounds(&self, grid: &Grid, at: (usize, usize)) -> Option<((usize, usize), (usize, usize))> {
+        let last = |from: usize, len: usize, side: f32| (from + len).min(side as usize).checked_sub(1);
+        let end = (last(at.0, self.width, grid.width)?, last(at.1, self.height, grid.height)?);
+        let (a, b) = (grid.stored(at.0, at.1)?, grid.stored(end.0, end.1)?);
+        Some(((a.0.min(b.0), a.1.min(b.1)), (a.0.max(b.0), a.1.max(b.1))))
     }
 }
 

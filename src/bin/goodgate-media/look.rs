@@ -167,7 +167,9 @@ impl Grade {
             width: frame.width() as usize,
         };
         work.run(frame, bits > 8, self.threads.max(1).into())?;
-        self.tag(frame);
+        if !self.still {
+            self.tag(frame);
+        }
         Ok(())
     }
 
@@ -184,7 +186,7 @@ impl Grade {
         frame.set_color_primaries(primaries);
         frame.set_color_transfer_characteristic(curve);
         frame.set_color_space(space);
-        if self.colour.is_some() && !self.still {
+        if self.colour.is_some() {
             frame.set_color_range(color::Range::MPEG);
         }
     }

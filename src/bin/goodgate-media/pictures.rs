@@ -4,7 +4,7 @@
 use crate::file_io::{FileIo, Shared};
 use crate::finish::Finisher;
 use crate::lane::{Full, Item, Made, failed, share};
-use crate::poster::{Poster, encode, upright};
+use crate::poster::{Poster, encode, tag_rgb, upright};
 use crate::qc::{Qc, Stretches};
 use crate::scale::{Scaler, rescale};
 use ffmpeg_next::{Rational, format::Pixel, frame};
@@ -142,6 +142,7 @@ impl Strip {
     }
 
     fn push(&mut self, frame: Option<frame::Video>) -> Result<(), String> {
+        let was = frame.as_ref().map(|f| f.format());
         let Strip { scaler, finisher, tiles, index, step, end, tick, seen, .. } = self;
         scaler.push(frame, &mut |small| {
             seen.look(&small, *index);
@@ -151,6 +152,7 @@ impl Strip {
                 // Only what is shown has a look: findings are of the clip as it is.
                 let mut picture = share(&small);
                 if let Some(finisher) = finisher {
+                    tag_rgb(&mut picture, was.unwrap_or(Pixel::YUVJ420P));
                     finisher.finish(&mut picture)?;
                 }
                 tiles.push(Tile { at, picture });

@@ -3,7 +3,7 @@
 use crate::finish::Finisher;
 use crate::input::dictionary;
 use crate::lane::share;
-use crate::scale::{Scaler, fit};
+use crate::scale::{Scaler, fit, is_rgb};
 use ffmpeg_next::{Packet, Rational, codec, color, encoder, format::Pixel, frame};
 use goodgate::preset::poster::{AT_PERCENT, MAX_WIDTH};
 
@@ -75,9 +75,17 @@ fn still(
     scaler.push(None, &mut keep)?;
     let mut picture = picture.ok_or("can not be scaled")?;
     if let Some(finisher) = finisher {
+        tag_rgb(&mut picture, frame.format());
         finisher.finish(&mut picture)?;
     }
     encode(picture).map_err(|e| format!("can not be written as JPEG: {e}"))
+}
+
+/// What was RGB just before has been given the matrix of JPEG, and nothing says so.
+pub fn tag_rgb(picture: &mut frame::Video, was: Pixel) {
+    if is_rgb(was) {
+        picture.set_color_space(color::Space::BT470BG);
+    }
 }
 
 pub fn encode(mut picture: frame::Video) -> Result<Vec<u8>, ffmpeg_next::Error> {

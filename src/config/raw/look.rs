@@ -1,7 +1,7 @@
 //! `[[look]]` as it is written, checked against the proxies that are made.
 
 use super::*;
-use crate::preset::look::{BurnIn, Colour, burn_in};
+use crate::preset::look::{BurnIn, CDL_FILES, Colour, burn_in};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,9 +18,6 @@ pub(super) struct RawLook {
     watermark: Option<Text>,
     size: Option<Spanned<u64>>,
 }
-
-/// The files that an ASC CDL is read from.
-const CDL_FILES: [&str; 5] = ["cc", "ccc", "cdl", "ale", "edl"];
 
 impl Source<'_> {
     pub(super) fn looks(&self, raw: &[Spanned<RawLook>], proxies: &[Proxy]) -> Result<Vec<Look>, ConfigError> {

@@ -180,6 +180,16 @@ impl Role {
     }
 }
 
+/// `A` of `A001`; empty where a roll is named otherwise.
+pub fn camera_letter(roll: &str) -> String {
+    match roll.as_bytes() {
+        [letter, next, ..] if letter.is_ascii_alphabetic() && !next.is_ascii_alphabetic() => {
+            char::from(letter.to_ascii_uppercase()).to_string()
+        }
+        _ => String::new(),
+    }
+}
+
 /// One recording: its essence files in order, then what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clip {
@@ -317,6 +327,8 @@ pub struct ProxyFile {
     pub path: Option<String>,
     pub state: MediaState,
     pub note: Option<String>,
+    /// What was done to its pictures; `None`: nothing.
+    pub look: Option<serde_json::Value>,
 }
 
 #[cfg(test)]

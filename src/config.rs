@@ -4,10 +4,12 @@
 //! `config/goodgate.toml` shows every key with its default and is tested against [`Config::default`].
 
 mod effective;
+mod look;
 mod raw;
 mod template;
 mod units;
 
+pub use look::{CdlFrom, Look};
 pub use template::{BadValue, Template};
 pub use units::{duration_text, parse_duration, parse_rate, parse_size, size_text};
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub media: Media,
     /// The proxies to make, each preset once; `web` is always among them, and the poster belongs to every one.
     pub proxies: Vec<Proxy>,
+    /// In order; for each file of a clip the first that is for both.
+    pub looks: Vec<Look>,
     pub patrol: Patrol,
     /// `None`: nobody is told.
     pub notify: Option<Notify>,
@@ -328,6 +332,7 @@ impl Default for Config {
                 derive_limit: Duration::from_secs(3600),
             },
             proxies: vec![Proxy::of(Preset::ProresProxy), Proxy::of(Preset::Web)],
+            looks: Vec::new(),
             patrol: Patrol::default(),
             notify: None,
             origins: BTreeMap::new(),
@@ -344,6 +349,14 @@ impl Config {
     /// Notes that a flag or the environment gave `key` its value, for `config show`.
     pub fn note_origin(&mut self, key: &str, origin: impl Into<String>) {
         self.origins.insert(key.into(), origin.into());
+    }
+
+    /// What is wrong with the file that `key` names, as an error of these settings.
+    pub fn problem(&self, key: &str, problem: String, hint: &str) -> ConfigError {
+        let place = self.origins.get(key).map_or("", String::as_str);
+        let (origin, line) = place.rsplit_once(" line ").unwrap_or((place, ""));
+        let line = line.parse().unwrap_or(1);
+        ConfigError { origin: origin.into(), line, key: key.into(), problem, hint: Some(hint.into()) }
     }
 
     /// Every key with its value as TOML and where it came from: `default`, a file and line, or a flag.

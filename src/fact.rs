@@ -88,6 +88,10 @@ fields! {
     Nd = "nd",
     /// The LUT or look by name.
     Look = "look",
+    /// ASC CDL: `(s s s)(o o o)(p p p)`, slope, offset and power of R, G and B.
+    AscSop = "asc_sop",
+    /// ASC CDL: saturation.
+    AscSat = "asc_sat",
     /// Degrees, decimal, north and east positive: `LAT,LON` or `LAT,LON,METRES`.
     Gps = "gps",
     /// RFC 3339; without an offset where the camera's clock has no zone.

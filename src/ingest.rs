@@ -7,6 +7,7 @@
 mod brought;
 mod copying;
 mod describe;
+pub mod looks;
 mod parts;
 mod places;
 mod recorder;

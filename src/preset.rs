@@ -1,5 +1,7 @@
 //! What can be made from a clip, as plain data. Only what is built is a preset: a name nobody renders is refused.
 
+pub mod look;
+
 use serde::{Deserialize, Serialize};
 
 /// A proxy somebody can play or cut with.

@@ -30,6 +30,8 @@ mod floors;
 mod gone;
 #[path = "all/kill.rs"]
 mod kill;
+#[path = "all/looks.rs"]
+mod looks;
 #[path = "all/matrix.rs"]
 mod matrix;
 #[path = "all/media.rs"]

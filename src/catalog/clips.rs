@@ -3,7 +3,7 @@
 use super::error::{CatalogError, Fault};
 use super::show::{ClipFull, full, proxies_of};
 use super::{Catalog, new_id, parsed, relpath, text_of};
-use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
+use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role, camera_letter};
 use crate::fact::{ASSUMED, Fact, Field, Origin, Said};
 use crate::query::name_tokens;
 use crate::relpath::RelPath;
@@ -78,11 +78,25 @@ impl Catalog {
     pub fn set_proxy(&mut self, id: ClipId, proxy: &ProxyFile) -> Result<(), CatalogError> {
         self.write(|tx| {
             tx.execute(
-                "INSERT INTO proxy (clip_id, preset, path, state, note) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (clip_id, preset) DO UPDATE SET path = ?3, state = ?4, note = ?5",
-                params![id.to_string(), proxy.preset, proxy.path, proxy.state.name(), proxy.note],
+                "INSERT INTO proxy (clip_id, preset, path, state, note, look) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (clip_id, preset) DO UPDATE SET path = ?3, state = ?4, note = ?5, look = ?6",
+                params![
+                    id.to_string(),
+                    proxy.preset,
+                    proxy.path,
+                    proxy.state.name(),
+                    proxy.note,
+                    proxy.look.as_ref().map(Value::to_string)
+                ],
             )?;
             Ok(())
+        })
+    }
+
+    /// The chosen value of each field, of all that was said of a clip.
+    pub fn chosen(&self, id: ClipId) -> Result<Vec<Fact>, CatalogError> {
+        self.read(|c| {
+            Ok(said_of(c, id)?.into_iter().filter(|(_, chosen)| *chosen).map(|(said, _)| said.fact).collect())
         })
     }
 
@@ -214,16 +228,6 @@ pub(super) fn add_files(
             .execute(params![id.to_string(), ord as i64, card.to_string(), path.as_bytes(), role.name()])?;
     }
     Ok(())
-}
-
-/// `A` of `A001`; empty where a roll is named otherwise.
-fn camera_letter(roll: &str) -> String {
-    match roll.as_bytes() {
-        [letter, next, ..] if letter.is_ascii_alphabetic() && !next.is_ascii_alphabetic() => {
-            char::from(letter.to_ascii_uppercase()).to_string()
-        }
-        _ => String::new(),
-    }
 }
 
 /// Words to be found by, of the name, the files' paths and what else is known.
@@ -432,8 +436,15 @@ mod tests {
         let id = s.cat.clips(s.card).unwrap()[0].id;
         s.cat.set_metadata(id, &metadata(), MediaState::Ok, Some("rate varies")).unwrap();
         let path = Some("/media/A001/web/A001C001.mp4".to_owned());
-        let web = ProxyFile { preset: "web".into(), path: path.clone(), state: MediaState::Ok, note: None };
-        let poster = ProxyFile { preset: "poster".into(), path: path.clone(), state: MediaState::Failed, note: None };
+        let look = Some(json!({"name": "show", "burn_in": ["clip"]}));
+        let proxy = |preset: &str, state, look: &Option<Value>| ProxyFile {
+            preset: preset.into(),
+            path: path.clone(),
+            state,
+            note: None,
+            look: look.clone(),
+        };
+        let (web, poster) = (proxy("web", MediaState::Ok, &look), proxy("poster", MediaState::Failed, &None));
         s.cat.set_proxy(id, &web).unwrap();
         s.cat.set_proxy(id, &poster).unwrap();
         let clip = s.cat.clip("A001C001").unwrap().pop().unwrap();
@@ -462,7 +473,11 @@ mod tests {
         ] {
             assert_eq!(json[key], value, "{key}");
         }
-        assert_eq!(json["proxies"][1], json!({"preset": "web", "path": path, "state": "ok", "note": null}));
+        assert_eq!(
+            json["proxies"][1],
+            json!({"preset": "web", "path": path, "state": "ok", "note": null, "look": look})
+        );
+        assert_eq!(json["proxies"][0]["look"], json!(null));
     }
 
     #[test]

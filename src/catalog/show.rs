@@ -93,13 +93,14 @@ fn copies_of(c: &Connection, id: ClipId) -> Result<Vec<String>, Fault> {
 }
 
 pub(super) fn proxies_of(c: &Connection, id: ClipId) -> Result<Vec<ProxyFile>, Fault> {
-    let sql = "SELECT preset, path, state, note FROM proxy WHERE clip_id = ?1 ORDER BY preset";
+    let sql = "SELECT preset, path, state, note, look FROM proxy WHERE clip_id = ?1 ORDER BY preset";
     let read = |r: &Row<'_>| {
         Ok(ProxyFile {
             preset: r.get("preset")?,
             path: r.get("path")?,
             state: parsed(r, "state", MediaState::from_name)?,
             note: r.get("note")?,
+            look: r.get::<_, Option<String>>("look")?.and_then(|text| serde_json::from_str(&text).ok()),
         })
     };
     Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)

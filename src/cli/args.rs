@@ -572,7 +572,7 @@ pub struct Config {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConfigAct {
-    /// Says whether the settings are good
+    /// Says whether the settings are good, and the files that looks name
     #[command(
         after_help = "Exit codes: 0 good, 2 wrong (line and key are named), 1.\n\nExample:\n  goodgate config check"
     )]

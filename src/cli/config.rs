@@ -3,6 +3,7 @@
 use super::args::{Config, ConfigAct};
 use super::door::Door;
 use super::report::Exit;
+use goodgate::ingest::looks;
 use serde_json::json;
 
 /// Settings that are wrong never get here: they are refused where they are read, with line and key.
@@ -11,6 +12,7 @@ pub fn run(door: &Door, a: Config) -> anyhow::Result<Exit> {
     let from = file.as_ref().map_or("built-in defaults".into(), |f| format!("\"{f}\""));
     match a.act {
         ConfigAct::Check => {
+            looks::check(&door.station.config)?;
             door.out.object(&json!({ "config": file, "ok": true }))?;
             door.out.line(format!("{from}: good"));
         }

@@ -73,12 +73,33 @@ fn print(door: &Door, key: &str, value: &Value) {
         Value::String(text) => door.out.line(format!("{key}: {text}")),
         Value::Array(all) => all.iter().for_each(|one| print(door, key, one)),
         Value::Object(parts) => {
-            let part = |(k, v): (&String, &Value)| (!v.is_null()).then(|| format!("{k} {}", plain(v)));
+            let part = |(k, v): (&String, &Value)| match k.as_str() {
+                "look" => v["name"].as_str().map(|name| format!("look \"{name}\" ({})", look(v))),
+                _ => (!v.is_null()).then(|| format!("{k} {}", plain(v))),
+            };
             let parts: Vec<String> = parts.iter().filter_map(part).collect();
             door.out.line(format!("{key}: {}", parts.join(", ")));
         }
         other => door.out.line(format!("{key}: {other}")),
     }
+}
+
+/// What was done to a proxy's pictures, in the order in which it was done.
+fn look(look: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut out = Vec::new();
+    if let Some(cdl) = look["cdl"].as_object() {
+        out.push(format!("CDL {} {} of {}", text(&cdl["sop"]), text(&cdl["sat"]), text(&cdl["from"])));
+    }
+    if let Some(lut) = look["lut"].as_object() {
+        out.push(format!("LUT \"{}\" blake3 {:.16}", text(&lut["file"]), text(&lut["blake3"])));
+    }
+    let burnt: Vec<String> = look["burn_in"].as_array().into_iter().flatten().map(text).collect();
+    if !burnt.is_empty() {
+        out.push(format!("burn-in {}", burnt.join(" ")));
+    }
+    out.extend(look["watermark"].as_str().map(|text| format!("watermark \"{text}\"")));
+    out.join(", ")
 }
 
 fn plain(value: &Value) -> String {

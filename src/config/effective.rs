@@ -53,6 +53,9 @@ pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(Strin
         out.put(&format!("proxy[{n}].suffix"), &proxy.suffix[..]);
         out.put(&format!("proxy[{n}].vfr"), proxy.recipe.vfr);
     }
+    for (n, look) in c.looks.iter().enumerate() {
+        out.look(&format!("look[{n}]"), look);
+    }
     out.maybe("patrol.every", c.patrol.every.map(duration_text));
     out.maybe("patrol.for", c.patrol.budget.map(duration_text));
     out.maybe("patrol.rate", c.patrol.rate.map(|r| format!("{}/s", size_text(r))));
@@ -80,6 +83,24 @@ impl List<'_> {
             Some(value) => self.put(key, value),
             None => self.rows.push((key.into(), String::new(), "default".into())),
         }
+    }
+
+    fn look(&mut self, above: &str, look: &Look) {
+        self.put(&format!("{above}.name"), &look.name[..]);
+        for (key, pattern) in [("camera", &look.camera), ("roll", &look.roll), ("clip", &look.clip)] {
+            self.maybe(&format!("{above}.{key}"), pattern.clone());
+        }
+        self.put(&format!("{above}.presets"), look.presets.clone());
+        self.maybe(&format!("{above}.lut"), look.lut.as_deref().map(path));
+        let from = |cdl: &CdlFrom| match cdl {
+            CdlFrom::Clip => "clip".to_owned(),
+            CdlFrom::File(file) => path(file),
+        };
+        self.maybe(&format!("{above}.cdl"), look.cdl.as_ref().map(from));
+        self.maybe(&format!("{above}.colour"), look.colour.map(|c| c.name().to_owned()));
+        self.put(&format!("{above}.burn_in"), look.burn_in.iter().map(|b| b.name()).collect::<Vec<_>>());
+        self.maybe(&format!("{above}.watermark"), look.watermark.clone());
+        self.put(&format!("{above}.size"), i64::from(look.size_percent));
     }
 
     fn watch(&mut self, above: &str, w: &Watch) {

@@ -1,7 +1,10 @@
 //! The TOML as it is written, and the checks that make a [`Config`] of it.
 
+mod look;
+
 use super::*;
 use crate::preset::Container;
+use look::RawLook;
 use serde::Deserialize;
 use std::ops::Range;
 use toml::Spanned;
@@ -23,6 +26,7 @@ struct RawConfig {
     verify: RawVerify,
     media: RawMedia,
     proxy: Option<Vec<RawProxy>>,
+    look: Vec<Spanned<RawLook>>,
     patrol: RawPatrol,
     notify: Option<RawNotify>,
 }
@@ -141,7 +145,7 @@ struct RawNotify {
 }
 
 /// Sections of cli.md that this program does not have yet.
-const NOT_BUILT: [&str; 2] = ["look", "web"];
+const NOT_BUILT: [&str; 1] = ["web"];
 
 const DAY_SECS: u64 = 86_400;
 
@@ -266,6 +270,7 @@ impl Source<'_> {
         if let Some(proxies) = raw.proxy {
             c.proxies = self.proxies(proxies)?;
         }
+        c.looks = self.looks(&raw.look, &c.proxies)?;
         c.patrol = Patrol {
             every: self.unit(raw.patrol.every, parse_duration)?,
             budget: self.unit(raw.patrol.budget, parse_duration)?,

@@ -59,6 +59,7 @@ fn unknown_keys_are_refused_in_every_section() {
         ("watch", "path = '/a'"),
         ("device", "match = 'sda'\nkind = 'flash'"),
         ("proxy", "preset = 'web'"),
+        ("look", "name = 'a'\nwatermark = 'b'"),
     ] {
         assert!(parse(&format!("[[{section}]]\n{need}")).is_ok(), "{section}");
         assert_eq!(refused(&format!("[[{section}]]\n{need}\nzzz = 1")).key, format!("{section}[0].zzz"));
@@ -68,7 +69,7 @@ fn unknown_keys_are_refused_in_every_section() {
 
 #[test]
 fn what_is_not_built_is_refused_with_a_sentence() {
-    for text in ["[media]\nlayout = 'beside'", "[web]\nlisten = '127.0.0.1:80'", "[[look]]\nname = 'a'"] {
+    for text in ["[media]\nlayout = 'beside'", "[web]\nlisten = '127.0.0.1:80'"] {
         assert!(refused(text).problem.contains("not built yet"), "{text}: {}", refused(text));
     }
     assert!(parse("[media]\nlayout = 'root'").is_ok());
@@ -103,6 +104,46 @@ fn a_proxy_that_no_file_can_be_is_refused_where_it_stands() {
     ] {
         assert_eq!(refused(&format!("[[proxy]]\n{text}")).key, key, "{text}");
     }
+}
+
+#[test]
+fn a_look_is_for_what_people_look_at_unless_it_says_more() {
+    let c = parse("[[look]]\nname = 'show'\nlut = '/l/show.CUBE'\ncolour = 'bt709'\nroll = 'A*'").unwrap();
+    let look = &c.looks[0];
+    assert_eq!((&look.presets[..], look.size_percent), (&["web", "poster", "filmstrip"][..], 4));
+    assert_eq!(look.lut.as_deref(), Some(std::path::Path::new("/l/show.CUBE")));
+    let both = "[[proxy]]\npreset = 'dnxhr-lb'\n[[look]]\nname = 'a'\ncdl = 'clip'\npresets = ['dnxhr-lb', 'web']";
+    assert_eq!(parse(both).unwrap().looks[0].presets, ["dnxhr-lb", "web"]);
+    assert!(parse("").unwrap().looks.is_empty(), "off by default");
+}
+
+#[test]
+fn a_look_that_can_not_be_is_refused_where_it_stands() {
+    for (text, key) in [
+        ("", "look[0]"),
+        ("lut = 'a.cube'", "look[0].lut"),
+        ("lut = '/a.3dl'", "look[0].lut"),
+        ("cdl = '/a.cube'", "look[0].cdl"),
+        ("cdl = 'clips'", "look[0].cdl"),
+        ("cdl = 'clip'\ncolour = 'bt709'", "look[0].colour"),
+        ("lut = '/a.cube'\ncolour = 'rec709'", "look[0].colour"),
+        ("burn_in = ['tc']", "look[0].burn_in"),
+        ("burn_in = ['clip', 'clip']", "look[0].burn_in"),
+        ("burn_in = ['clip']\nsize = 1", "look[0].size"),
+        ("burn_in = ['clip']\nsize = 11", "look[0].size"),
+        ("lut = '/a.cube'\nsize = 5", "look[0].size"),
+        ("watermark = \"a\\nb\"", "look[0].watermark"),
+        ("watermark = '0123456789012345678901234567890123456789012345678901234567890123456789'", "look[0].watermark"),
+        ("watermark = 'a'\npresets = []", "look[0].presets"),
+        ("watermark = 'a'\npresets = ['dnxhr-lb']", "look[0].presets"),
+        ("watermark = 'a'\npresets = ['waveform']", "look[0].presets"),
+        ("watermark = 'a'\n[[look]]\nname = 'a'\nwatermark = 'b'", "look[1].name"),
+        ("watermark = 'a'\ncamera = ''", "look[0].camera"),
+    ] {
+        assert_eq!(refused(&format!("[[look]]\nname = 'a'\n{text}")).key, key, "{text}");
+    }
+    let e = refused("[[look]]\nname = 'a'\nburn_in = ['timecod']");
+    assert_eq!((e.line, e.hint.as_deref()), (3, Some("did you mean \"timecode\"?")));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Metadata and proxies of each clip, from a proven copy, after the verdict. Nothing here can change it.
 
+use super::looks::{Looks, Subject, Worn};
 use super::{IngestError, Station, parts};
 use crate::card;
 use crate::catalog::{Catalog, ClipRow, CopyRootRow};
@@ -11,12 +12,14 @@ use crate::fact::{Fact, Field, Origin, Said};
 use crate::job::Step;
 use crate::media::{self, Derivation, DeriveRequest, Limits, Probe, Tool};
 use crate::preset::Output;
+use crate::preset::look::{Cube, Finish};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use crate::sidecar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Folders of this card's copies that can be read now, with the files proven there.
 struct Copies(Vec<(Root, BTreeSet<RelPath>)>);
@@ -54,6 +57,7 @@ pub(super) struct Room<'a> {
     clips: Vec<ClipRow>,
     /// Without, the metadata is read all the same.
     proxies: bool,
+    looks: Looks,
     /// What the first pass read, for the second.
     known: BTreeMap<ClipId, ClipMetadata>,
 }
@@ -75,7 +79,8 @@ impl<'a> Room<'a> {
             progress.event(Event::Note(&format!("no metadata and no proxies: {e}")));
             return Ok(None);
         }
-        Ok(Some(Room { station, roll, tool, roots, clips, proxies, known: BTreeMap::new() }))
+        let looks = Looks::read(if proxies { &station.config.looks } else { &[] });
+        Ok(Some(Room { station, roll, tool, roots, clips, proxies, looks, known: BTreeMap::new() }))
     }
 
     /// First pass: metadata of every clip that has no answer yet, so that editors see the whole card soon.
@@ -105,7 +110,7 @@ impl<'a> Room<'a> {
             }
             let Some(essence) = essence(&clip) else { continue };
             let fresh = self.known.contains_key(&clip.id);
-            if !fresh && (clip.media != MediaState::Ok || self.has_all(catalog, &clip, essence)?) {
+            if !fresh && !self.is_due(catalog, &clip, essence)? {
                 continue;
             }
             if !fresh {
@@ -192,26 +197,40 @@ impl<'a> Room<'a> {
         Some(Said { fact, origin: Origin::File, by: "size".into() })
     }
 
-    /// Whether each output is there or is known not to come.
-    fn has_all(&self, catalog: &Catalog, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
+    /// Whether something of a clip is missing that may come: an output that is not there, or that has another look than
+    /// it should. What failed would fail again, unless its look has changed.
+    fn is_due(&self, catalog: &Catalog, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
+        if !matches!(clip.media, MediaState::Ok | MediaState::Failed) {
+            return Ok(false);
+        }
         let rows = catalog.proxies(clip.id)?;
-        for (output, target) in self.outputs(clip, essence)? {
+        for Wanted { output, target, look } in self.outputs(catalog, clip, essence)? {
             let row = rows.iter().find(|r| r.preset == output.name());
+            if row.is_some_and(|row| differs(row, &look)) {
+                return Ok(true);
+            }
             let given_up = row.is_some_and(|r| r.state == MediaState::Unsupported);
             // Of sound alone no poster is asked for.
             let expected = row.is_some() || matches!(output, Output::Proxy(_));
-            if expected && !given_up && !target.under(&self.station.media_root()).is_file() {
-                return Ok(false);
+            let absent = expected && !given_up && !target.under(&self.station.media_root()).is_file();
+            if absent && clip.media == MediaState::Ok {
+                return Ok(true);
             }
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// What is made of a clip, and where it goes.
-    fn outputs(&self, clip: &ClipRow, essence: &RelPath) -> Result<Vec<(Output, RelPath)>, IngestError> {
+    fn outputs(&self, catalog: &Catalog, clip: &ClipRow, essence: &RelPath) -> Result<Vec<Wanted>, IngestError> {
         let proxies = self.station.config.proxies.iter().map(|p| (Output::Proxy(p.recipe), p.suffix.as_str()));
         let all = proxies.chain(Output::PICTURES_AND_FINDINGS.map(|output| (output, "")));
-        all.map(|(output, suffix)| Ok((output, self.target(output, suffix, essence, clip)?))).collect()
+        let facts = catalog.chosen(clip.id)?;
+        let subject = Subject { roll: &self.roll, name: &clip.name, facts: &facts };
+        let wanted = |(output, suffix): (Output, &str)| {
+            let target = self.target(output, suffix, essence, clip)?;
+            Ok(Wanted { output, target, look: self.looks.of(&subject, output) })
+        };
+        all.map(wanted).collect()
     }
 
     /// Makes the outputs that are not there; `Failed` with the reason when one was not to be had.
@@ -223,22 +242,35 @@ impl<'a> Room<'a> {
         metadata: &ClipMetadata,
     ) -> Result<(MediaState, Option<String>), IngestError> {
         let media = self.open_media_root()?;
-        let mut missing = Vec::new();
-        for (output, target) in self.outputs(clip, essence)? {
-            if media.stat(&target).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0) {
-                self.set(catalog, clip, output, Some(&target), MediaState::Ok, None)?;
-            } else if match output {
+        let rows = catalog.proxies(clip.id)?;
+        let (mut missing, mut failed) = (Vec::new(), None);
+        for wanted in self.outputs(catalog, clip, essence)? {
+            let Wanted { output, target, look } = &wanted;
+            let row = rows.iter().find(|r| r.preset == output.name());
+            let there = media.stat(target).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0);
+            let possible = match output {
                 Output::Proxy(_) | Output::Qc => true,
                 Output::Poster | Output::Filmstrip | Output::FilmstripIndex => metadata.video.is_some(),
                 Output::Waveform => !metadata.audio.is_empty(),
-            } {
-                missing.push((output, target));
+            };
+            match look {
+                Ok(look) if there && row.map_or(look.record.is_none(), |row| row.look == look.record) => {
+                    self.set(catalog, clip, &wanted, Ok(None))?;
+                }
+                // A proxy that was made while its look could be had stays.
+                Err(_) if there => {}
+                Err(why) if possible => {
+                    failed = failed.or(Some(format!("{}: {why}", output.name())));
+                    self.set(catalog, clip, &wanted, Err((MediaState::Failed, why.clone())))?;
+                }
+                Ok(_) if possible => missing.push(wanted),
+                _ => {}
             }
         }
         if missing.is_empty() {
             // A kill behind the last rename leaves it.
             let _ = std::fs::remove_dir_all(self.work_path(clip));
-            return Ok((MediaState::Ok, None));
+            return Ok((if failed.is_some() { MediaState::Failed } else { MediaState::Ok }, failed));
         }
         let Some(file) = self.roots.file(essence) else {
             return Ok((MediaState::Pending, Some("no proven copy of it can be read now".into())));
@@ -246,12 +278,15 @@ impl<'a> Room<'a> {
         let work = self.work_folder(clip)?;
         let longest = Limits::for_derive(metadata.duration_ms);
         let limits = Limits { wall: longest.wall.min(self.station.config.media.derive_limit), ..longest };
-        let outputs: Vec<Output> = missing.iter().map(|(output, _)| *output).collect();
+        let outputs: Vec<Output> = missing.iter().map(|w| w.output).collect();
+        let (finishes, luts) = handed_over(&missing);
         let sprite = self.target(Output::Filmstrip, "", essence, clip)?;
         let request = DeriveRequest {
             clip: file,
             out_dir: &work,
             outputs: &outputs,
+            finishes: &finishes,
+            luts: &luts,
             start_tc: metadata.start_tc,
             // What no camera wrote down, the slate says.
             reel: Some(metadata.reel.as_deref().unwrap_or(&self.roll)),
@@ -265,27 +300,29 @@ impl<'a> Room<'a> {
                 return Ok((MediaState::Pending, Some(e.to_string())));
             }
         };
-        let plays = missing.iter().zip(&derived).any(|((output, _), got)| {
+        let plays = missing.iter().zip(&derived).any(|(w, got)| {
+            let output = w.output;
             matches!(output, Output::Proxy(_)) && !output.is_relink() && matches!(got, Derivation::Done { .. })
         });
-        let (mut failed, mut without) = (None, None);
-        for ((output, target), got) in missing.iter().zip(derived) {
+        let mut without = None;
+        for (wanted, got) in missing.iter().zip(derived) {
+            let Wanted { output, target, .. } = wanted;
             match got {
                 Derivation::Done { path, note, .. } => {
                     let at = |source| IngestError::Write { path: target.under(media.path()), source };
                     publish_whole(&media, &path, target).map_err(at)?;
-                    self.set(catalog, clip, *output, Some(target), MediaState::Ok, note)?;
+                    self.set(catalog, clip, wanted, Ok(note))?;
                 }
                 Derivation::Unsupported(why) => {
                     // Worth a word only of a clip that can be played.
                     if output.is_relink() && metadata.video.is_some() && plays {
                         without = without.or(Some(format!("no {}: {why}", output.name())));
                     }
-                    self.set(catalog, clip, *output, None, MediaState::Unsupported, Some(why))?;
+                    self.set(catalog, clip, wanted, Err((MediaState::Unsupported, why)))?;
                 }
                 Derivation::Failed(why) => {
                     failed = failed.or(Some(format!("{}: {why}", output.name())));
-                    self.set(catalog, clip, *output, None, MediaState::Failed, Some(why))?;
+                    self.set(catalog, clip, wanted, Err((MediaState::Failed, why)))?;
                 }
             }
         }
@@ -325,19 +362,55 @@ impl<'a> Room<'a> {
         Ok(path)
     }
 
+    /// An output that is there, with what is to be said of it; or what became of it, and why.
     fn set(
         &self,
         catalog: &mut Catalog,
         clip: &ClipRow,
-        output: Output,
-        target: Option<&RelPath>,
-        state: MediaState,
-        note: Option<String>,
+        wanted: &Wanted,
+        made: Result<Option<String>, (MediaState, String)>,
     ) -> Result<(), IngestError> {
-        let path = target.map(|t| t.under(&self.station.media_root()).display().to_string());
-        let proxy = ProxyFile { preset: output.name().to_owned(), path, state, note };
-        Ok(catalog.set_proxy(clip.id, &proxy)?)
+        let look = wanted.look.as_ref().ok();
+        let (path, state, note) = match made {
+            Ok(note) => {
+                let path = wanted.target.under(&self.station.media_root()).display().to_string();
+                let notes: Vec<String> = look.and_then(|l| l.note.clone()).into_iter().chain(note).collect();
+                (Some(path), MediaState::Ok, (!notes.is_empty()).then(|| notes.join("; ")))
+            }
+            Err((state, why)) => (None, state, Some(why)),
+        };
+        let (preset, look) = (wanted.output.name().to_owned(), look.and_then(|l| l.record.clone()));
+        Ok(catalog.set_proxy(clip.id, &ProxyFile { preset, path, state, note, look })?)
     }
+}
+
+/// One file to be made of a clip, where it goes, and its look or why it can not be had.
+struct Wanted {
+    output: Output,
+    target: RelPath,
+    look: Result<Worn, String>,
+}
+
+/// Whether it was made with another look than it should have; one that can not be had now changes nothing.
+fn differs(row: &ProxyFile, look: &Result<Worn, String>) -> bool {
+    look.as_ref().is_ok_and(|look| row.look != look.record)
+}
+
+/// What is done to the pictures of each output, and the LUTs of all, each once.
+fn handed_over(missing: &[Wanted]) -> (Vec<Option<Finish>>, Vec<Arc<Cube>>) {
+    let mut luts: Vec<Arc<Cube>> = Vec::new();
+    let mut place = |lut: &Arc<Cube>| {
+        luts.iter().position(|known| Arc::ptr_eq(known, lut)).unwrap_or_else(|| {
+            luts.push(lut.clone());
+            luts.len() - 1
+        })
+    };
+    let mut finish = |look: &Worn| {
+        let lut = look.lut.as_ref().map(&mut place);
+        look.finish.clone().map(|finish| Finish { lut, ..finish })
+    };
+    let finishes = missing.iter().map(|w| w.look.as_ref().ok().and_then(&mut finish)).collect();
+    (finishes, luts)
 }
 
 fn essence(clip: &ClipRow) -> Option<&RelPath> {

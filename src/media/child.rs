@@ -14,7 +14,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 /// What the child gets open: nothing else, and no path.
 pub(super) struct Files {
     pub clip: File,
-    /// Each with the number the child knows it by.
+    /// And what else is handed over, each with the number the child knows it by.
     pub outputs: Vec<(File, i32)>,
 }
 

@@ -10,11 +10,13 @@ mod said;
 
 use crate::clip::{ClipMetadata, MediaState};
 use crate::preset::Output;
+use crate::preset::look::{Cube, Finish};
 use crate::timecode::Timecode;
-use protocol::{Body, Kind, Outcome, Request};
+use protocol::{Body, Kind, LutShape, Outcome, Request};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The child could not do its work for any clip: a matter of the installation, not of the media.
@@ -28,6 +30,8 @@ pub enum MediaError {
     Leaks { tool: PathBuf, act: &'static str },
     #[error("can not make \"{path}\": {cause}", path = .path.display())]
     Output { path: PathBuf, cause: io::Error },
+    #[error("can not hand over a LUT: {cause}")]
+    Lut { cause: io::Error },
 }
 
 /// The child program.
@@ -110,6 +114,8 @@ impl Limits {
         Request {
             version: protocol::VERSION,
             outputs: Vec::new(),
+            finishes: Vec::new(),
+            luts: Vec::new(),
             start_tc: None,
             reel: None,
             clip: String::new(),
@@ -182,6 +188,9 @@ pub struct DeriveRequest<'a> {
     /// An existing temporary folder of ours; each output appears there as `NAME.EXTENSION`.
     pub out_dir: &'a Path,
     pub outputs: &'a [Output],
+    /// What is done to the pictures of each; empty: nothing to any. A LUT is named by its place in `luts`.
+    pub finishes: &'a [Option<Finish>],
+    pub luts: &'a [Arc<Cube>],
     pub start_tc: Option<Timecode>,
     pub reel: Option<&'a str>,
     /// The clip's name.
@@ -211,6 +220,8 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
     let pending: Vec<Pending> = want.outputs.iter().map(|o| Pending::make(path(o))).collect::<Result<_, _>>()?;
     let request = Request {
         outputs: want.outputs.to_vec(),
+        finishes: want.finishes.to_vec(),
+        luts: want.luts.iter().map(|l| LutShape { size: l.size, min: l.min, max: l.max }).collect(),
         start_tc: want.start_tc.map(|tc| (tc.to_string(), tc.rate.num(), tc.rate.den())),
         reel: want.reel.map(protocol::clean),
         clip: protocol::clean(want.name),
@@ -218,7 +229,10 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
         ..limits.request()
     };
     let numbered = pending.iter().zip(protocol::FIRST_OUTPUT_FD..);
-    let outputs = numbered.map(|(p, fd)| Ok((p.duplicate()?, fd))).collect::<Result<_, MediaError>>()?;
+    let mut outputs = numbered.map(|(p, fd)| Ok((p.duplicate()?, fd))).collect::<Result<Vec<_>, MediaError>>()?;
+    for (lut, fd) in want.luts.iter().zip(protocol::FIRST_OUTPUT_FD + pending.len() as i32..) {
+        outputs.push((in_memory(lut).map_err(|cause| MediaError::Lut { cause })?, fd));
+    }
     let files = child::Files { clip: want.clip, outputs };
     let answer = child::run(tool, "derive", &request, limits, files)?;
     let (answer, log) = answer.unwrap_or_else(|reason| (Body::Failed(reason), String::new()));
@@ -232,6 +246,15 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
     };
     let mut outcomes = outcomes.into_iter();
     Ok(pending.into_iter().map(|p| p.settle(outcomes.next(), &log)).collect())
+}
+
+/// A LUT's values as the child reads them. It has read no text of others and opens no file: all of that is done here.
+fn in_memory(lut: &Cube) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("lut", rustix::fs::MemfdFlags::CLOEXEC)?);
+    let bytes: Vec<u8> = lut.values.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    file.write_all(&bytes)?;
+    io::Seek::rewind(&mut file)?;
+    Ok(file)
 }
 
 /// A file name as part of an address.

@@ -4,9 +4,10 @@
 //! so a reply is as hostile as the clip: bounded, cleaned, and range-checked before anything uses it.
 
 use crate::preset::Output;
+use crate::preset::look::Finish;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 pub const MAX_REPLY_BYTES: usize = 256 * 1024;
 pub const MAX_TEXT_BYTES: usize = 4096;
 pub const MAX_STREAMS: usize = 64;
@@ -16,15 +17,20 @@ pub const MAX_UNIT_BYTES: usize = 4096;
 pub const MAX_TAGS: usize = 64;
 const MAGIC: &[u8; 4] = b"GGM1";
 
-/// The outputs' descriptors follow one another from here, in order; before them lie 0 (clip), 1 (reply), 2 (log).
+/// The outputs' descriptors follow one another from here, in order, and the LUTs' follow them; before them lie 0 (clip),
+/// 1 (reply), 2 (log).
 pub const FIRST_OUTPUT_FD: i32 = 3;
 pub const MAX_OUTPUTS: usize = 16;
+pub const MAX_LUTS: usize = 16;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     pub version: u32,
     /// What to make; the first one goes to descriptor [`FIRST_OUTPUT_FD`].
     pub outputs: Vec<Output>,
+    /// What is done to the pictures of each output; empty: nothing to any.
+    pub finishes: Vec<Option<Finish>>,
+    pub luts: Vec<LutShape>,
     /// The clip's start, with the rate it counts in.
     pub start_tc: Option<(String, u32, u32)>,
     /// For proxies whose container holds it.
@@ -41,6 +47,15 @@ pub struct Request {
     pub threads: u16,
     /// Read media even where the kernel offers neither Landlock nor seccomp.
     pub allow_unconfined: bool,
+}
+
+/// A LUT whose values lie on a descriptor: three little-endian f32 an entry, red changing first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LutShape {
+    pub size: usize,
+    /// The input that the first and the last entry of each axis stand for.
+    pub min: [f32; 3],
+    pub max: [f32; 3],
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 use super::wording::{self, Sheet};
 use crate::fact::{Fact, Field};
+use crate::preset::look::Cdl;
 use crate::timecode::FrameRate;
 use std::collections::BTreeSet;
 
@@ -132,6 +133,10 @@ fn picture(row: &Row, sheet: &mut Sheet) {
     sheet.put(Field::ShutterSpeed, row.first(&["shutterspeed", "shutter"], |t| wording::shutter(t, false)));
     let look = ["lookname", "lookfilename", "look", "lutname", "lut", "lut1"];
     sheet.put(Field::Look, row.text(&look));
+    let sop = |text: &str| Cdl::parse(Some(text), None).map(|cdl| cdl.sop());
+    sheet.put(Field::AscSop, row.first(&["ascsop"], sop));
+    let sat = |text: &str| Cdl::parse(None, Some(text)).map(|cdl| cdl.saturation.to_string());
+    sheet.put(Field::AscSat, row.first(&["ascsat"], sat));
 }
 
 fn lens(row: &Row, sheet: &mut Sheet) {
@@ -231,6 +236,8 @@ mod tests {
             (Field::Tint, "0"),
             (Field::ShutterAngle, "180"),
             (Field::Look, "ACES_TO_REC709_CAMERA_ALEXA35.alf4"),
+            (Field::AscSop, "(1.0284 1.0284 1.0284)(0 0 0)(1.0244 1 1.1068)"),
+            (Field::AscSat, "1"),
             (Field::Lens, "Cooke S4 32 1178"),
             (Field::LensSerial, "1178"),
             (Field::Aperture, "T2"),
@@ -267,6 +274,8 @@ mod tests {
             (Field::StartTc, "17:49:33:01@24000/1001"),
             (Field::Fps, "24000/1001"),
             (Field::Duration, "57"),
+            (Field::AscSop, "(0.8714 0.9334 0.9947)(-0.087 -0.0922 -0.0808)(0.9988 1.0218 1.0101)"),
+            (Field::AscSat, "0.9"),
         ];
         assert_eq!(all(&desk), want);
     }

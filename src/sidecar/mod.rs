@@ -12,7 +12,7 @@ pub use merge::{chosen, merge};
 use crate::fact::{Fact, Field, Origin, Said};
 use crate::read::facts::{Embedded, Xml};
 use crate::read::window::Window;
-use crate::read::{braw_sidecar, canon_xml, csv_meta, dji_srt, facts, p2, sony_nrt, wording, xml};
+use crate::read::{braw_sidecar, canon_xml, cdl, csv_meta, dji_srt, facts, p2, sony_nrt, wording, xml};
 use crate::relpath::{RelPath, escape};
 use std::io::{Read, Seek, SeekFrom};
 
@@ -39,7 +39,7 @@ pub fn of_file(file: &mut (impl Read + Seek), relpath: &RelPath) -> Vec<Said> {
 /// What a file beside the clip says, or why one of a kind that is read here says nothing.
 pub fn of_sidecar(file: &mut (impl Read + Seek), relpath: &RelPath) -> Vec<Said> {
     let kind = relpath.extension();
-    if !matches!(kind.as_str(), "xml" | "srt" | "sidecar" | "txt" | "csv") {
+    if !matches!(kind.as_str(), "xml" | "srt" | "sidecar" | "txt" | "csv" | "cdl" | "cc") {
         return Vec::new();
     }
     let why = match bytes_of(file, &kind) {
@@ -66,7 +66,7 @@ fn bytes_of(file: &mut (impl Read + Seek), kind: &str) -> Result<Vec<u8>, String
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     // A document must be whole; of a table or of telemetry the beginning is enough.
-    let limit_bytes = if kind == "xml" { size_bytes } else { HEAD_BYTES };
+    let limit_bytes = if matches!(kind, "xml" | "cdl" | "cc") { size_bytes } else { HEAD_BYTES };
     let mut bytes = Vec::new();
     file.take(limit_bytes).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
@@ -78,8 +78,17 @@ fn sidecar(kind: &str, bytes: &[u8]) -> Option<(Vec<Fact>, &'static str)> {
         "sidecar" => Some((braw_sidecar::facts(bytes)?, "braw-sidecar")),
         "txt" => Some((braw_sidecar::listing_facts(bytes)?, "braw-metadata")),
         "csv" => Some((csv_meta::facts(bytes)?, "csv")),
+        "cdl" | "cc" => Some((correction(kind, bytes)?, "asc-cdl")),
         _ => document(bytes),
     }
+}
+
+/// Of a list with several, nothing says which is the clip's.
+fn correction(kind: &str, bytes: &[u8]) -> Option<Vec<Fact>> {
+    let list = cdl::parse(kind, bytes).ok().filter(|list| list.for_all)?;
+    let own = list.all.first()?.cdl;
+    let sat = Fact::new(Field::AscSat, own.saturation.to_string());
+    Some(Fact::new(Field::AscSop, own.sop()).into_iter().chain(sat).collect())
 }
 
 /// Told by what is in it: cameras of three makers call their sidecar `<clip>.XML`.
@@ -98,6 +107,8 @@ fn unreadable(kind: &str, bytes: &[u8]) -> Option<String> {
     match kind {
         "xml" => xml::parse_any(bytes, xml::Limits::of_bytes(SIDECAR_BYTES)).err().map(|e| e.to_string()),
         "sidecar" => Some("it is no JSON of a Blackmagic camera".into()),
+        // A list of corrections by id is for those that ask for one of them.
+        "cdl" | "cc" => cdl::parse(kind, bytes).err().map(|e| e.to_string()),
         _ => {
             let text = wording::text(bytes, bytes.len())?;
             let lines = text.replace("\r\n", "\n").replace('\r', "\n");

@@ -25,6 +25,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rayon", &["hash"]),
     ("walkdir", &["disk"]),
     ("ffmpeg_next", &[CHILD]),
+    ("ab_glyph", &[CHILD]),
     ("rusqlite", &["catalog"]),
     ("rusqlite_migration", &["catalog"]),
     ("quick_xml", &["read", "mhl", "export"]),

@@ -4,6 +4,7 @@
 use crate::clock::Clock;
 use crate::facts::{best, display};
 use crate::file_io::{FileIo, Shared};
+use crate::finish::{Finisher, Looks};
 use crate::input::{self, Refusal, decoder, decoder_options, next_packet};
 use crate::lane::{Item, Lane, share_sound};
 use crate::levels;
@@ -21,7 +22,11 @@ use std::io::Write;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub fn derive(clip: File, request: &Request, outputs: Vec<File>) -> Body {
+pub fn derive(clip: File, request: &Request, outputs: Vec<File>, luts: Vec<File>) -> Body {
+    let looks = match Looks::read(request, luts) {
+        Ok(looks) => looks,
+        Err(why) => return Body::Failed(why),
+    };
     let mut input = match input::open(Shared::new(clip, 0), request.max_pixels) {
         Ok(input) => input,
         Err(Refusal::Unsupported(why)) => return Body::Unsupported(why),
@@ -32,7 +37,7 @@ pub fn derive(clip: File, request: &Request, outputs: Vec<File>) -> Body {
     if picture.is_none() && sound.is_none() {
         return Body::Unsupported("neither picture nor sound in it".into());
     }
-    let mut clip = match Clip::open(&input, picture, sound, request) {
+    let mut clip = match Clip::open(&input, picture, sound, request, looks) {
         Ok(clip) => clip,
         Err(refused) => return refused,
     };
@@ -52,10 +57,17 @@ struct Clip {
     main: Option<usize>,
     still: bool,
     notes: Vec<String>,
+    looks: Looks,
 }
 
 impl Clip {
-    fn open(input: &Input, picture: Option<usize>, sound: Option<usize>, request: &Request) -> Result<Self, Body> {
+    fn open(
+        input: &Input,
+        picture: Option<usize>,
+        sound: Option<usize>,
+        request: &Request,
+        looks: Looks,
+    ) -> Result<Self, Body> {
         let mut notes = Vec::new();
         let mut opened = None;
         if let Some(stream) = picture.and_then(|i| input.stream(i)) {
@@ -86,7 +98,13 @@ impl Clip {
             }
         }
         let picture = opened.map(|(index, decoder, clock, _)| (index, decoder, clock));
-        Ok(Clip { picture, plan, ears, deaf, main, still: input.format().name().ends_with("_pipe"), notes })
+        Ok(Clip { picture, plan, ears, deaf, main, still: input.format().name().ends_with("_pipe"), notes, looks })
+    }
+
+    /// What is done to the pictures of one output, by its place in the request.
+    fn finisher(&self, at: usize, output: Output) -> Result<Option<Finisher>, String> {
+        let Some(((_, decoder, _), plan)) = self.picture.as_ref().zip(self.plan.as_ref()) else { return Ok(None) };
+        self.looks.of(at, output, plan, decoder.height())
     }
 
     fn tracks(&self) -> Vec<(usize, Track)> {
@@ -122,7 +140,8 @@ impl Clip {
         self.deaf.first().map(|why| Outcome::Failed(format!("not all of its tracks can be copied: {why}")))
     }
 
-    fn movie(&self, output: Output, file: &Arc<Shared>, request: &Request) -> Option<Plan> {
+    fn movie(&self, at: usize, file: &Arc<Shared>, request: &Request) -> Option<Plan> {
+        let output = *request.outputs.get(at)?;
         let Output::Proxy(recipe) = output else { return None };
         let mut notes = self.notes.clone();
         let tracks = match recipe.preset.is_relink() {
@@ -142,7 +161,7 @@ impl Clip {
             notes.push("its sound is at 48 kHz, as MXF wants it".into());
         }
         let (file, picture, max_pixels) = (file.clone(), self.plan.clone(), request.max_pixels);
-        Some(Plan { file, recipe, picture, tracks, notes, max_pixels })
+        Some(Plan { file, recipe, picture, tracks, notes, max_pixels, finisher: self.finisher(at, output) })
     }
 }
 
@@ -213,7 +232,7 @@ impl Lanes {
         let web = lanes.places(|o| matches!(o, Output::Proxy(r) if r.preset == Preset::Web));
         let relink = lanes.places(|o| o.is_relink());
         for at in web.into_iter().chain(relink.into_iter().rev()) {
-            let Some(plan) = clip.movie(lanes.outputs[at], &files[at], request) else { continue };
+            let Some(plan) = clip.movie(at, &files[at], request) else { continue };
             let tracks = plan.tracks.iter().map(|(place, _)| *place).collect();
             let next = lanes.picture.clone();
             let lane = Lane::start(lanes.outputs[at].name(), move |from, full| movie::run(plan, next, from, full));
@@ -246,6 +265,7 @@ impl Lanes {
             return;
         }
         let [poster, strip, index] = places.map(|at| at.map(|at| files[at].clone()));
+        let finisher = |at: Option<usize>| at.map_or(Ok(None), |at| clip.finisher(at, self.outputs[at]));
         let wanted = pictures::Wanted {
             poster,
             strip,
@@ -256,6 +276,8 @@ impl Lanes {
             rate: plan.rate,
             expected_frames: clock.expected(),
             rotation_deg: plan.display.map_or(0, rotation),
+            poster_finisher: finisher(places[0]),
+            strip_finisher: finisher(places[1]),
         };
         let lane = Lane::start("pictures", move |from, full| pictures::run(wanted, from, full));
         self.picture = Some(lane.into.clone());

@@ -5,6 +5,7 @@
 //! `probe REQUEST` and `derive REQUEST` read the clip on descriptor 0 and answer on descriptor 1
 //! (`goodgate::media::protocol`). `selftest ACT` tries what must be impossible.
 
+mod burn;
 mod check;
 mod clock;
 mod confine;
@@ -12,9 +13,12 @@ mod derive;
 mod encode;
 mod facts;
 mod file_io;
+mod finish;
 mod input;
 mod lane;
 mod levels;
+mod look;
+mod matrix;
 mod movie;
 mod mux;
 mod pictures;
@@ -24,7 +28,7 @@ mod scale;
 mod selftest;
 mod sound;
 
-use goodgate::media::protocol::{Body, FIRST_OUTPUT_FD, MAX_OUTPUTS, Reply, Request, VERSION};
+use goodgate::media::protocol::{Body, FIRST_OUTPUT_FD, MAX_LUTS, MAX_OUTPUTS, Reply, Request, VERSION};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
     match args[..] {
         ["probe" | "derive", request] => match serde_json::from_str::<Request>(request) {
             Ok(request) if request.outputs.len() > MAX_OUTPUTS => usage("too many outputs"),
+            Ok(request) if request.luts.len() > MAX_LUTS => usage("too many LUTs"),
             Ok(request) if request.version == VERSION => answer(args[0], &request),
             Ok(request) => usage(&format!("a request of version {}: another goodgate", request.version)),
             Err(e) => usage(&format!("the request can not be read: {e}")),
@@ -56,19 +61,22 @@ fn answer(verb: &str, request: &Request) -> ExitCode {
         Ok(fd) => File::from(fd),
         Err(e) => return usage(&format!("no clip on descriptor 0: {e}")),
     };
-    let outputs: Vec<File> = (FIRST_OUTPUT_FD..).take(request.outputs.len()).map(inherited).collect();
+    let mut fds = FIRST_OUTPUT_FD..;
+    let outputs: Vec<File> = fds.by_ref().take(request.outputs.len()).map(inherited).collect();
+    let luts: Vec<File> = fds.take(request.luts.len()).map(inherited).collect();
     // Without it libav's errors have no words.
     ffmpeg_next::util::error::register_all();
     // Warnings would drown the one line that says why a clip can not be read.
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
-    let (ours, clip_fd) = (FIRST_OUTPUT_FD as u32 + outputs.len() as u32, u32::try_from(clip.as_raw_fd()).ok());
+    let ours = FIRST_OUTPUT_FD as u32 + (outputs.len() + luts.len()) as u32;
+    let clip_fd = u32::try_from(clip.as_raw_fd()).ok();
     let rights = confine::confine(request.memory_bytes, request.cpu_secs, request.output_bytes, ours, clip_fd);
     let body = if !rights.any() && !request.allow_unconfined {
         Body::Refused("this kernel offers neither Landlock nor seccomp".into())
     } else if verb == "probe" {
         facts::probe(clip, request)
     } else {
-        derive::derive(clip, request, outputs)
+        derive::derive(clip, request, outputs, luts)
     };
     let sent = std::io::stdout().write_all(&Reply::new(body).to_bytes());
     // Not by returning: destructors of C libraries have nothing to give and much to crash on.

@@ -3,6 +3,7 @@
 use crate::check::{Expected, check};
 use crate::encode;
 use crate::file_io::Shared;
+use crate::finish::Finisher;
 use crate::lane::{Full, Item, Made, failed, share};
 use crate::mux;
 use crate::scale::Scaler;
@@ -40,6 +41,8 @@ pub struct Plan {
     /// What is known already to be not in it.
     pub notes: Vec<String>,
     pub max_pixels: u64,
+    /// Its look, or why it can have none.
+    pub finisher: Result<Option<Finisher>, String>,
 }
 
 /// Where the scaled pictures go on to.
@@ -93,6 +96,7 @@ pub fn run(plan: Plan, next: Next, from: Receiver<Item>, full: Full) -> Vec<Made
 
 struct Movie {
     plan: Plan,
+    finisher: Option<Finisher>,
     scaler: Option<Scaler>,
     video: Option<encoder::video::Encoder>,
     voices: Vec<Voice>,
@@ -103,7 +107,8 @@ struct Movie {
 }
 
 impl Movie {
-    fn new(plan: Plan) -> Result<Self, String> {
+    fn new(mut plan: Plan) -> Result<Self, String> {
+        let finisher = std::mem::replace(&mut plan.finisher, Ok(None))?;
         let preset = plan.recipe.preset;
         let scaler = plan.picture.as_ref().map(|p| {
             let scaler = Scaler::new(p.time_base, Box::new(move |f| encode::filters(preset, f)));
@@ -115,7 +120,7 @@ impl Movie {
             false => Voice::aac(*place, *track),
         };
         let voices = plan.tracks.iter().map(voice).collect::<Result<_, _>>()?;
-        Ok(Movie { plan, scaler, video: None, voices, mux: None, early: Vec::new(), frames: 0 })
+        Ok(Movie { plan, finisher, scaler, video: None, voices, mux: None, early: Vec::new(), frames: 0 })
     }
 
     /// A picture with its time set; `None` at the end. What it was scaled to goes to `each` first.
@@ -134,6 +139,9 @@ impl Movie {
                 out.set_color_space(color::Space::BT709);
             }
             each(share(&out));
+            if let Some(finisher) = &mut self.finisher {
+                finisher.finish(&mut out)?;
+            }
             self.encode(out)
         });
         let done = done.and_then(|()| match &mut self.video {

@@ -2,8 +2,9 @@
 //! can be seen to be wrong (black, frozen).
 
 use crate::file_io::{FileIo, Shared};
+use crate::finish::Finisher;
 use crate::lane::{Full, Item, Made, failed, share};
-use crate::poster::{Poster, encode, upright};
+use crate::poster::{Poster, encode, tag_rgb, upright};
 use crate::qc::{Qc, Stretches};
 use crate::scale::{Scaler, rescale};
 use ffmpeg_next::{Rational, format::Pixel, frame};
@@ -25,14 +26,22 @@ pub struct Wanted {
     pub rate: Rational,
     pub expected_frames: u64,
     pub rotation_deg: u16,
+    /// Their looks, or why they can have none.
+    pub poster_finisher: Result<Option<Finisher>, String>,
+    pub strip_finisher: Result<Option<Finisher>, String>,
 }
 
 /// The lane's work; answers for the poster, the strip and the index, as far as they are wanted, in this order.
-pub fn run(wanted: Wanted, from: Receiver<Item>, full: Full) -> Vec<Made> {
-    let mut poster = Poster::new(wanted.expected_frames, wanted.rotation_deg);
+pub fn run(mut wanted: Wanted, from: Receiver<Item>, full: Full) -> Vec<Made> {
+    let finisher = std::mem::replace(&mut wanted.poster_finisher, Ok(None));
+    let mut poster = Poster::new(wanted.expected_frames, wanted.rotation_deg, finisher);
     let only_poster = wanted.strip.is_none() && wanted.index.is_none() && wanted.qc.is_none();
     let mut strip = Strip::new(&wanted);
     let mut trouble = None;
+    match std::mem::replace(&mut wanted.strip_finisher, Ok(None)) {
+        Ok(finisher) => strip.finisher = finisher,
+        Err(why) => trouble = Some(why),
+    }
     let mut index = 0;
     for item in from {
         let Item::Picture(frame) = item else { continue };
@@ -89,6 +98,7 @@ struct Tile {
 /// Every picture small; every so many kept.
 struct Strip {
     scaler: Scaler,
+    finisher: Option<Finisher>,
     time_base: Rational,
     tiles: Vec<Tile>,
     index: u64,
@@ -116,6 +126,7 @@ impl Strip {
         };
         Strip {
             scaler: Scaler::new(time_base, Box::new(move |f| upright(f, turned, TILE_WIDTH))),
+            finisher: None,
             time_base,
             tiles: Vec::new(),
             index: 0,
@@ -131,13 +142,20 @@ impl Strip {
     }
 
     fn push(&mut self, frame: Option<frame::Video>) -> Result<(), String> {
-        let Strip { scaler, tiles, index, step, end, tick, seen, .. } = self;
+        let was = frame.as_ref().map(|f| f.format());
+        let Strip { scaler, finisher, tiles, index, step, end, tick, seen, .. } = self;
         scaler.push(frame, &mut |small| {
             seen.look(&small, *index);
             let at = small.pts().unwrap_or(*end);
             *end = at + *tick;
             if (*index).is_multiple_of(*step) {
-                tiles.push(Tile { at, picture: share(&small) });
+                // Only what is shown has a look: findings are of the clip as it is.
+                let mut picture = share(&small);
+                if let Some(finisher) = finisher {
+                    tag_rgb(&mut picture, was.unwrap_or(Pixel::YUVJ420P));
+                    finisher.finish(&mut picture)?;
+                }
+                tiles.push(Tile { at, picture });
             }
             if tiles.len() >= MAX_TILES {
                 // Longer than it seemed: every second one goes.

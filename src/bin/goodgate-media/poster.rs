@@ -1,8 +1,9 @@
 //! The still: a JPEG as the clip looks when played, turned upright and with square pixels.
 
+use crate::finish::Finisher;
 use crate::input::dictionary;
 use crate::lane::share;
-use crate::scale::{Scaler, fit};
+use crate::scale::{Scaler, fit, is_rgb};
 use ffmpeg_next::{Packet, Rational, codec, color, encoder, format::Pixel, frame};
 use goodgate::preset::poster::{AT_PERCENT, MAX_WIDTH};
 
@@ -16,19 +17,20 @@ pub struct Poster {
     pub jpeg: Option<Vec<u8>>,
     pub settled: bool,
     pub trouble: Option<String>,
+    finisher: Result<Option<Finisher>, String>,
 }
 
 impl Poster {
-    pub fn new(expected_frames: u64, rotation_deg: u16) -> Self {
+    pub fn new(expected_frames: u64, rotation_deg: u16, finisher: Result<Option<Finisher>, String>) -> Self {
         let at = expected_frames.saturating_mul(AT_PERCENT) / 100;
-        Poster { at, rotation_deg, jpeg: None, settled: false, trouble: None }
+        Poster { at, rotation_deg, jpeg: None, settled: false, trouble: None, finisher }
     }
 
     pub fn look(&mut self, frame: &frame::Video, index: u64) {
         if self.settled || !(self.jpeg.is_none() || index >= self.at) {
             return;
         }
-        match still(frame, self.rotation_deg) {
+        match still(frame, self.rotation_deg, &mut self.finisher) {
             Ok(jpeg) => {
                 self.jpeg = Some(jpeg);
                 self.settled = index >= self.at;
@@ -56,7 +58,12 @@ pub fn upright(frame: &frame::Video, rotation_deg: u16, max_width: u32) -> Strin
     format!("scale={w}:{h}:flags=bicubic:out_range=pc,setsar=1,{turn}format=yuvj420p")
 }
 
-fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
+fn still(
+    frame: &frame::Video,
+    rotation_deg: u16,
+    finisher: &mut Result<Option<Finisher>, String>,
+) -> Result<Vec<u8>, String> {
+    let finisher = finisher.as_mut().map_err(|why| why.clone())?;
     let spec = upright(frame, rotation_deg, MAX_WIDTH);
     let mut picture = None;
     let mut scaler = Scaler::new(Rational(1, 25), Box::new(move |_| spec.clone()));
@@ -66,7 +73,19 @@ fn still(frame: &frame::Video, rotation_deg: u16) -> Result<Vec<u8>, String> {
     };
     scaler.push(Some(share(frame)), &mut keep)?;
     scaler.push(None, &mut keep)?;
-    encode(picture.ok_or("can not be scaled")?).map_err(|e| format!("can not be written as JPEG: {e}"))
+    let mut picture = picture.ok_or("can not be scaled")?;
+    if let Some(finisher) = finisher {
+        tag_rgb(&mut picture, frame.format());
+        finisher.finish(&mut picture)?;
+    }
+    encode(picture).map_err(|e| format!("can not be written as JPEG: {e}"))
+}
+
+/// What was RGB just before has been given the matrix of JPEG, and nothing says so.
+pub fn tag_rgb(picture: &mut frame::Video, was: Pixel) {
+    if is_rgb(was) {
+        picture.set_color_space(color::Space::BT470BG);
+    }
 }
 
 pub fn encode(mut picture: frame::Video) -> Result<Vec<u8>, ffmpeg_next::Error> {

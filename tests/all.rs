@@ -24,6 +24,8 @@ mod devices;
 mod faults;
 #[path = "all/floors.rs"]
 mod floors;
+#[path = "all/inputs.rs"]
+mod inputs;
 #[path = "all/kill.rs"]
 mod kill;
 #[path = "all/media.rs"]

@@ -1,9 +1,9 @@
 //! Clips: a view on a card's files, what libav says of them, what people add, and how they look as JSON.
 
 use super::error::{CatalogError, Fault};
-use super::show::{ClipFull, full, proxies_of};
+use super::show::{ClipFull, full};
 use super::{Catalog, new_id, parsed, relpath, text_of};
-use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
+use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, Role};
 use crate::fact::{ASSUMED, Fact, Field, Origin, Said};
 use crate::query::name_tokens;
 use crate::relpath::RelPath;
@@ -72,23 +72,6 @@ impl Catalog {
 
     pub fn set_media(&mut self, id: ClipId, state: MediaState, note: Option<&str>) -> Result<(), CatalogError> {
         self.write(|tx| set_media(tx, id, state, note))
-    }
-
-    /// One row a clip and preset; a later one replaces it.
-    pub fn set_proxy(&mut self, id: ClipId, proxy: &ProxyFile) -> Result<(), CatalogError> {
-        self.write(|tx| {
-            tx.execute(
-                "INSERT INTO proxy (clip_id, preset, path, state, note) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (clip_id, preset) DO UPDATE SET path = ?3, state = ?4, note = ?5",
-                params![id.to_string(), proxy.preset, proxy.path, proxy.state.name(), proxy.note],
-            )?;
-            Ok(())
-        })
-    }
-
-    /// What was made of a clip, and what was not.
-    pub fn proxies(&self, id: ClipId) -> Result<Vec<ProxyFile>, CatalogError> {
-        self.read(|c| proxies_of(c, id))
     }
 
     pub fn tag(&mut self, id: ClipId, tag: &Tag) -> Result<(), CatalogError> {
@@ -383,6 +366,7 @@ fn clip_row(r: &Row<'_>) -> rusqlite::Result<ClipRow> {
 mod tests {
     use super::*;
     use crate::catalog::tests::{CLIP, Station, at, card_of};
+    use crate::clip::ProxyFile;
     use crate::clip::VideoMetadata;
     use crate::timecode::{FrameRate, Timecode};
 
@@ -415,8 +399,8 @@ mod tests {
         let id = s.cat.clips(s.card).unwrap()[0].id;
         s.cat.set_metadata(id, &metadata(), MediaState::Ok, Some("rate varies")).unwrap();
         let path = Some("/media/A001/web/A001C001.mp4".to_owned());
-        let web = ProxyFile { preset: "web".into(), path: path.clone(), state: MediaState::Ok, note: None };
-        let poster = ProxyFile { preset: "poster".into(), path: path.clone(), state: MediaState::Failed, note: None };
+        let web = ProxyFile { preset: "web".into(), path: path.clone(), state: MediaState::Ok, note: None, file: None };
+        let poster = ProxyFile { preset: "poster".into(), state: MediaState::Failed, ..web.clone() };
         s.cat.set_proxy(id, &web).unwrap();
         s.cat.set_proxy(id, &poster).unwrap();
         let clip = s.cat.clip("A001C001").unwrap().pop().unwrap();

@@ -13,6 +13,7 @@ mod findings;
 #[cfg(test)]
 mod flips;
 mod jobs;
+mod made;
 mod marks;
 mod places;
 mod record;

@@ -7,11 +7,12 @@ use rusqlite_migration::{M, Migrations};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("migrations/0001_station.sql"),
     include_str!("migrations/0002_views.sql"),
     include_str!("migrations/0003_source_checks.sql"),
     include_str!("migrations/0004_metadata.sql"),
+    include_str!("migrations/0005_inputs.sql"),
 ];
 pub(super) const APPLICATION_ID: i64 = 1_196_377_940;
 const BUSY: Duration = Duration::from_secs(10);

@@ -1,25 +1,26 @@
-//! Metadata and proxies of each clip, from a proven copy, after the verdict. Nothing here can change it.
+//! Metadata of each clip, from a proven copy, after the verdict. Nothing here can change it.
 
+use super::adopt::stands_in;
 use super::{IngestError, Station, parts};
 use crate::card;
 use crate::catalog::{Catalog, ClipRow, CopyRootRow};
-use crate::clip::{CardId, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
+use crate::clip::{CardId, ClipId, ClipMetadata, MediaState, Role};
 use crate::copy::CopyState;
-use crate::disk::write::publish_whole;
 use crate::disk::{Root, facts};
 use crate::fact::{Fact, Field, Origin, Said};
 use crate::job::Step;
-use crate::media::{self, Derivation, DeriveRequest, Limits, Probe, Tool};
-use crate::preset::Output;
+use crate::media::{self, Limits, Probe, Tool};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use crate::sidecar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Folders of this card's copies that can be read now, with the files proven there.
-struct Copies(Vec<(Root, BTreeSet<RelPath>)>);
+#[derive(Clone)]
+pub(super) struct Copies(Arc<Vec<(Root, BTreeSet<RelPath>)>>);
 
 impl Copies {
     fn reachable(catalog: &Catalog, card: CardId) -> Result<Self, IngestError> {
@@ -30,12 +31,21 @@ impl Copies {
                 catalog.copies(row.id)?.into_iter().filter(|c| c.state == CopyState::Proven).map(|c| c.relpath);
             out.push((root, proven.collect()));
         }
-        Ok(Copies(out))
+        Ok(Copies(Arc::new(out)))
     }
 
-    fn file(&self, relpath: &RelPath) -> Option<File> {
+    pub fn file(&self, relpath: &RelPath) -> Option<File> {
+        self.find(relpath).map(|(_, file)| file)
+    }
+
+    /// The file with the path that it lies at.
+    pub fn find(&self, relpath: &RelPath) -> Option<(PathBuf, File)> {
         let holds = self.0.iter().filter(|(_, proven)| proven.contains(relpath));
-        holds.filter_map(|(root, _)| root.open_file(relpath).ok()).next()
+        holds.filter_map(|(root, _)| Some((relpath.under(root.path()), root.open_file(relpath).ok()?))).next()
+    }
+
+    pub fn folders(&self) -> impl Iterator<Item = (&Root, &BTreeSet<RelPath>)> {
+        self.0.iter().map(|(root, files)| (root, files))
     }
 }
 
@@ -47,15 +57,19 @@ fn open(catalog: &Catalog, row: &CopyRootRow) -> Result<Option<Root>, IngestErro
 
 /// One card's clips with what is needed to look into them.
 pub(super) struct Room<'a> {
-    station: &'a Station,
-    roll: String,
-    tool: Tool,
-    roots: Copies,
-    clips: Vec<ClipRow>,
+    pub station: &'a Station,
+    pub roll: String,
+    pub tool: Tool,
+    pub roots: Copies,
+    pub clips: Vec<ClipRow>,
     /// Without, the metadata is read all the same.
-    proxies: bool,
+    pub proxies: bool,
     /// What the first pass read, for the second.
-    known: BTreeMap<ClipId, ClipMetadata>,
+    pub known: BTreeMap<ClipId, ClipMetadata>,
+    /// The same of clips that libav cannot decode and something of the camera can stand in for, with the reason.
+    pub dark: BTreeMap<ClipId, (ClipMetadata, String)>,
+    /// The copy that proxies for relinking lie in, if they lie beside their originals.
+    pub beside: Option<PathBuf>,
 }
 
 impl<'a> Room<'a> {
@@ -75,7 +89,8 @@ impl<'a> Room<'a> {
             progress.event(Event::Note(&format!("no metadata and no proxies: {e}")));
             return Ok(None);
         }
-        Ok(Some(Room { station, roll, tool, roots, clips, proxies, known: BTreeMap::new() }))
+        let (known, dark, beside) = (BTreeMap::new(), BTreeMap::new(), None);
+        Ok(Some(Room { station, roll, tool, roots, clips, proxies, known, dark, beside }))
     }
 
     /// First pass: metadata of every clip that has no answer yet, so that editors see the whole card soon.
@@ -93,40 +108,13 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
-    /// Second pass: proxies and posters that are missing.
-    pub(super) fn derive(&mut self, catalog: &mut Catalog, progress: &dyn Progress) -> Result<(), IngestError> {
-        if !self.proxies {
-            return Ok(());
-        }
-        self.begin("making proxies", Step::Derive, progress);
-        for clip in self.clips.clone() {
-            if progress.stop_asked() {
-                return Ok(());
-            }
-            let Some(essence) = essence(&clip) else { continue };
-            let fresh = self.known.contains_key(&clip.id);
-            if !fresh && (clip.media != MediaState::Ok || self.has_all(catalog, &clip, essence)?) {
-                continue;
-            }
-            if !fresh {
-                // Stopped between the passes, or a proxy was deleted: look into it once more.
-                self.probe(catalog, &clip)?;
-            }
-            let Some(metadata) = self.known.remove(&clip.id) else { continue };
-            let (state, note) = self.derive_one(catalog, &clip, essence, &metadata)?;
-            catalog.set_media(clip.id, state, note.as_deref())?;
-            progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
-        }
-        Ok(())
-    }
-
-    fn begin(&self, what: &str, step: Step, progress: &dyn Progress) {
+    pub(super) fn begin(&self, what: &str, step: Step, progress: &dyn Progress) {
         progress.event(Event::Step { roll: &self.roll, step: step.name() });
         progress.event(Event::Begin { what, roll: &self.roll, files: self.clips.len() as u64, bytes: 0 });
     }
 
     /// Reads one clip's metadata. Says how it ended unless a proxy is still to come.
-    fn probe(
+    pub(super) fn probe(
         &mut self,
         catalog: &mut Catalog,
         clip: &ClipRow,
@@ -151,6 +139,10 @@ impl<'a> Room<'a> {
             return Ok(None);
         }
         catalog.set_metadata(clip.id, &metadata, state, note.as_deref())?;
+        if let Some(why) = note.clone().filter(|_| state == MediaState::Unsupported && self.proxies && stands_in(clip))
+        {
+            self.dark.insert(clip.id, (metadata, why));
+        }
         Ok(Some((state, note)))
     }
 
@@ -191,155 +183,8 @@ impl<'a> Room<'a> {
         let fact = Fact::new(Field::Bitrate, (bytes * 8000 / u128::from(ms)).to_string())?;
         Some(Said { fact, origin: Origin::File, by: "size".into() })
     }
-
-    /// Whether each output is there or is known not to come.
-    fn has_all(&self, catalog: &Catalog, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
-        let rows = catalog.proxies(clip.id)?;
-        for (output, target) in self.outputs(clip, essence)? {
-            let row = rows.iter().find(|r| r.preset == output.name());
-            let given_up = row.is_some_and(|r| r.state == MediaState::Unsupported);
-            // Of sound alone no poster is asked for.
-            let expected = row.is_some() || matches!(output, Output::Proxy(_));
-            if expected && !given_up && !target.under(&self.station.media_root()).is_file() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// What is made of a clip, and where it goes.
-    fn outputs(&self, clip: &ClipRow, essence: &RelPath) -> Result<Vec<(Output, RelPath)>, IngestError> {
-        let proxies = self.station.config.proxies.iter().map(|p| (Output::Proxy(p.recipe), p.suffix.as_str()));
-        let all = proxies.chain(Output::PICTURES_AND_FINDINGS.map(|output| (output, "")));
-        all.map(|(output, suffix)| Ok((output, self.target(output, suffix, essence, clip)?))).collect()
-    }
-
-    /// Makes the outputs that are not there; `Failed` with the reason when one was not to be had.
-    fn derive_one(
-        &self,
-        catalog: &mut Catalog,
-        clip: &ClipRow,
-        essence: &RelPath,
-        metadata: &ClipMetadata,
-    ) -> Result<(MediaState, Option<String>), IngestError> {
-        let media = self.open_media_root()?;
-        let mut missing = Vec::new();
-        for (output, target) in self.outputs(clip, essence)? {
-            if media.stat(&target).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0) {
-                self.set(catalog, clip, output, Some(&target), MediaState::Ok, None)?;
-            } else if match output {
-                Output::Proxy(_) | Output::Qc => true,
-                Output::Poster | Output::Filmstrip | Output::FilmstripIndex => metadata.video.is_some(),
-                Output::Waveform => !metadata.audio.is_empty(),
-            } {
-                missing.push((output, target));
-            }
-        }
-        if missing.is_empty() {
-            // A kill behind the last rename leaves it.
-            let _ = std::fs::remove_dir_all(self.work_path(clip));
-            return Ok((MediaState::Ok, None));
-        }
-        let Some(file) = self.roots.file(essence) else {
-            return Ok((MediaState::Pending, Some("no proven copy of it can be read now".into())));
-        };
-        let work = self.work_folder(clip)?;
-        let longest = Limits::for_derive(metadata.duration_ms);
-        let limits = Limits { wall: longest.wall.min(self.station.config.media.derive_limit), ..longest };
-        let outputs: Vec<Output> = missing.iter().map(|(output, _)| *output).collect();
-        let sprite = self.target(Output::Filmstrip, "", essence, clip)?;
-        let request = DeriveRequest {
-            clip: file,
-            out_dir: &work,
-            outputs: &outputs,
-            start_tc: metadata.start_tc,
-            // What no camera wrote down, the slate says.
-            reel: Some(metadata.reel.as_deref().unwrap_or(&self.roll)),
-            name: &clip.name,
-            sprite: sprite.name(),
-        };
-        let derived = match media::derive(&self.tool, request, &limits) {
-            Ok(derived) => derived,
-            Err(e) => {
-                let _ = std::fs::remove_dir_all(&work);
-                return Ok((MediaState::Pending, Some(e.to_string())));
-            }
-        };
-        let plays = missing.iter().zip(&derived).any(|((output, _), got)| {
-            matches!(output, Output::Proxy(_)) && !output.is_relink() && matches!(got, Derivation::Done { .. })
-        });
-        let (mut failed, mut without) = (None, None);
-        for ((output, target), got) in missing.iter().zip(derived) {
-            match got {
-                Derivation::Done { path, note, .. } => {
-                    let at = |source| IngestError::Write { path: target.under(media.path()), source };
-                    publish_whole(&media, &path, target).map_err(at)?;
-                    self.set(catalog, clip, *output, Some(target), MediaState::Ok, note)?;
-                }
-                Derivation::Unsupported(why) => {
-                    // Worth a word only of a clip that can be played.
-                    if output.is_relink() && metadata.video.is_some() && plays {
-                        without = without.or(Some(format!("no {}: {why}", output.name())));
-                    }
-                    self.set(catalog, clip, *output, None, MediaState::Unsupported, Some(why))?;
-                }
-                Derivation::Failed(why) => {
-                    failed = failed.or(Some(format!("{}: {why}", output.name())));
-                    self.set(catalog, clip, *output, None, MediaState::Failed, Some(why))?;
-                }
-            }
-        }
-        let _ = std::fs::remove_dir_all(&work);
-        Ok((if failed.is_some() { MediaState::Failed } else { MediaState::Ok }, failed.or(without)))
-    }
-
-    /// `ROLL/web/<card path>/<stem>.mp4` below the media root. Two clips of one stem in one folder keep apart by name.
-    fn target(&self, output: Output, suffix: &str, essence: &RelPath, clip: &ClipRow) -> Result<RelPath, IngestError> {
-        let bad = |e: crate::relpath::BadPath| IngestError::Internal(e.to_string());
-        let folder = format!("{}/{}", self.roll, output.folder());
-        let folder = RelPath::new(folder).map_err(bad)?.join_rel(&essence.parent());
-        let stem = match clip.name.as_bytes() == essence.name() {
-            true => essence.name(),
-            false => essence.stem(),
-        };
-        folder.join([stem, suffix.as_bytes(), b".", output.extension().as_bytes()].concat()).map_err(bad)
-    }
-
-    fn open_media_root(&self) -> Result<Root, IngestError> {
-        let path = self.station.media_root();
-        let at = |source| IngestError::Write { path: path.clone(), source };
-        std::fs::create_dir_all(&path).map_err(at)?;
-        Root::open(&path).map_err(at)
-    }
-
-    /// Below the media root, so that the finished file moves by a rename.
-    fn work_path(&self, clip: &ClipRow) -> PathBuf {
-        self.station.media_root().join(".work").join(clip.id.to_string())
-    }
-
-    fn work_folder(&self, clip: &ClipRow) -> Result<PathBuf, IngestError> {
-        let path = self.work_path(clip);
-        let at = |source| IngestError::Write { path: path.clone(), source };
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).map_err(at)?;
-        Ok(path)
-    }
-
-    fn set(
-        &self,
-        catalog: &mut Catalog,
-        clip: &ClipRow,
-        output: Output,
-        target: Option<&RelPath>,
-        state: MediaState,
-        note: Option<String>,
-    ) -> Result<(), IngestError> {
-        let path = target.map(|t| t.under(&self.station.media_root()).display().to_string());
-        let proxy = ProxyFile { preset: output.name().to_owned(), path, state, note };
-        Ok(catalog.set_proxy(clip.id, &proxy)?)
-    }
 }
 
-fn essence(clip: &ClipRow) -> Option<&RelPath> {
+pub(super) fn essence(clip: &ClipRow) -> Option<&RelPath> {
     clip.files.iter().find(|(_, role)| *role == Role::Essence).map(|(p, _)| p)
 }

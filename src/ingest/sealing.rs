@@ -2,6 +2,7 @@
 
 use super::copying::standing_proof;
 use super::places::Source;
+use super::targets::ignored;
 use super::{IngestError, Job, Station, brought};
 use crate::card;
 use crate::catalog::Catalog;
@@ -216,7 +217,8 @@ fn seal_one(
     let generation = match whole || !entries.is_empty() {
         true => {
             let is_kept = |f: &&RelPath| source.brought.is_continued(f);
-            let folders: Vec<RelPath> = source.card.listing.folders.iter().filter(is_kept).cloned().collect();
+            let listing = &source.card.listing;
+            let folders: Vec<RelPath> = listing.folders.iter().filter(is_kept).cloned().collect();
             let request = SealRequest {
                 root: &root,
                 entries: &entries,
@@ -226,7 +228,7 @@ fn seal_one(
                 process: Process::Transfer,
                 whole,
                 creator,
-                ignore: &config.mhl.ignore,
+                ignore: &ignored(config, listing.files.iter().map(|f| &f.relpath)),
                 started_at: job.started_at,
                 may_fail: true,
                 resume: true,

@@ -5,13 +5,17 @@
 
 mod child;
 mod describe;
+mod findings;
 pub mod protocol;
 mod said;
+mod source;
 
 use crate::clip::{ClipMetadata, MediaState};
 use crate::preset::Output;
 use crate::timecode::Timecode;
-use protocol::{Body, Kind, Outcome, Request};
+pub use findings::{MAX_FINDINGS_BYTES, findings};
+use protocol::{Body, Facts, Kind, MAX_MORE, Outcome, Request};
+pub use source::{Frames, Source};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,6 +113,9 @@ impl Limits {
     fn request(&self) -> Request {
         Request {
             version: protocol::VERSION,
+            source: protocol::Source::File,
+            more: 0,
+            whole: false,
             outputs: Vec::new(),
             start_tc: None,
             reel: None,
@@ -141,44 +148,68 @@ pub enum Probe {
 
 /// Reads the metadata of an open clip. However the child ends, that is an answer about the clip.
 pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaError> {
-    let (body, log) =
-        match child::run(tool, "probe", &limits.request(), limits, child::Files { clip, outputs: Vec::new() })? {
-            Ok(answer) => answer,
-            Err(reason) => return Ok(Probe::Failed(reason)),
-        };
-    let facts = match body {
-        Body::Facts(facts) => *facts,
-        Body::Unsupported(reason) => return Ok(Probe::Unsupported(reason)),
-        Body::Failed(reason) => return Ok(Probe::Failed(with_log(reason, &log))),
-        Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
-        Body::Derived(_) => return Ok(Probe::Failed("goodgate-media answered another question".into())),
+    Ok(match look(tool, clip, false, limits)? {
+        Ok((facts, log)) => judge(facts, &log),
+        Err(answer) => answer,
+    })
+}
+
+/// The same, and whether all of it can be read: how many pictures (of sound alone: packets) came out of the container,
+/// the first and the last of them decoded, or what is wrong.
+pub fn probe_whole(tool: &Tool, clip: File, limits: &Limits) -> Result<(Probe, Result<u64, String>), MediaError> {
+    Ok(match look(tool, clip, true, limits)? {
+        Ok((mut facts, log)) => {
+            let whole = facts.whole.take().unwrap_or_else(|| Err("goodgate-media did not read all of it".into()));
+            (judge(facts, &log), whole)
+        }
+        Err(answer) => (answer, Err("nothing of it can be read".into())),
+    })
+}
+
+fn look(tool: &Tool, clip: File, whole: bool, limits: &Limits) -> Result<Result<(Facts, String), Probe>, MediaError> {
+    let request = Request { whole, ..limits.request() };
+    let files = child::Files { clip: source::First::File(clip), more: Vec::new() };
+    let (body, log) = match child::run(tool, "probe", &request, limits, files)? {
+        Ok(answer) => answer,
+        Err(reason) => return Ok(Err(Probe::Failed(reason))),
     };
+    Ok(match body {
+        Body::Facts(facts) => Ok((*facts, log)),
+        Body::Unsupported(reason) => Err(Probe::Unsupported(reason)),
+        Body::Failed(reason) => Err(Probe::Failed(with_log(reason, &log))),
+        Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
+        Body::Derived(_) => Err(Probe::Failed("goodgate-media answered another question".into())),
+    })
+}
+
+fn judge(facts: Facts, log: &str) -> Probe {
     let of = |kind| facts.streams.iter().find(move |s| s.kind == kind && s.best);
     let Some(main) = of(Kind::Video).or(of(Kind::Audio)) else {
-        return Ok(Probe::Unsupported("neither picture nor sound in it".into()));
+        return Probe::Unsupported("neither picture nor sound in it".into());
     };
     if !main.has_decoder {
         let name = if main.fourcc.is_empty() { &main.codec } else { &main.fourcc };
         let why = format!("no decoder for \"{name}\" in this libav");
-        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why });
+        return Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why };
     }
     if main.kind == Kind::Video && (main.width <= 0 || main.height <= 0) {
         let (container, codec) = (&facts.format, &main.codec);
-        let why = with_log(format!("libav can not tell the size of its picture, {codec} in {container}"), &log);
-        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why });
+        let why = with_log(format!("libav can not tell the size of its picture, {codec} in {container}"), log);
+        return Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why };
     }
     if !main.readable {
         let why = "no frames: the file ends before its first one".to_owned();
-        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Failed, why });
+        return Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Failed, why };
     }
-    Ok(Probe::Ok(Box::new(describe::describe(facts))))
+    Probe::Ok(Box::new(describe::describe(facts)))
 }
 
 /// What to make from a clip.
 #[derive(Debug)]
 pub struct DeriveRequest<'a> {
-    /// A proven copy, open for reading.
-    pub clip: File,
+    pub clip: Source,
+    /// Files of sound that go with it, in the order of their tracks.
+    pub beside: Vec<File>,
     /// An existing temporary folder of ours; each output appears there as `NAME.EXTENSION`.
     pub out_dir: &'a Path,
     pub outputs: &'a [Output],
@@ -209,7 +240,15 @@ pub enum Derivation {
 pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<Vec<Derivation>, MediaError> {
     let path = |o: &Output| want.out_dir.join(format!("{}.{}", o.name(), o.extension()));
     let pending: Vec<Pending> = want.outputs.iter().map(|o| Pending::make(path(o))).collect::<Result<_, _>>()?;
+    let (first, parts, source) = want.clip.split().ok_or_else(|| no_files(tool))?;
+    let more: Vec<File> = parts.into_iter().chain(want.beside).collect();
+    if more.len() > MAX_MORE {
+        let why = format!("its recording lies in more than {} files", MAX_MORE + 1);
+        return Ok(pending.into_iter().map(|p| p.settle(Some(Outcome::Unsupported(why.clone())), "")).collect());
+    }
     let request = Request {
+        source,
+        more: more.len() as u16,
         outputs: want.outputs.to_vec(),
         start_tc: want.start_tc.map(|tc| (tc.to_string(), tc.rate.num(), tc.rate.den())),
         reel: want.reel.map(protocol::clean),
@@ -218,8 +257,10 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
         ..limits.request()
     };
     let numbered = pending.iter().zip(protocol::FIRST_OUTPUT_FD..);
-    let outputs = numbered.map(|(p, fd)| Ok((p.duplicate()?, fd))).collect::<Result<_, MediaError>>()?;
-    let files = child::Files { clip: want.clip, outputs };
+    let mut open = numbered.map(|(p, fd)| Ok((p.duplicate()?, fd))).collect::<Result<Vec<_>, MediaError>>()?;
+    let behind = protocol::FIRST_OUTPUT_FD + open.len() as i32;
+    open.extend(more.into_iter().zip(behind..));
+    let files = child::Files { clip: first, more: open };
     let answer = child::run(tool, "derive", &request, limits, files)?;
     let (answer, log) = answer.unwrap_or_else(|reason| (Body::Failed(reason), String::new()));
     let all = |why: Outcome| vec![why; pending.len()];
@@ -232,6 +273,10 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
     };
     let mut outcomes = outcomes.into_iter();
     Ok(pending.into_iter().map(|p| p.settle(outcomes.next(), &log)).collect())
+}
+
+fn no_files(tool: &Tool) -> MediaError {
+    MediaError::Start { tool: tool.path.clone(), cause: io::Error::other("a clip without files") }
 }
 
 /// A file name as part of an address.

@@ -223,7 +223,7 @@ mod tests {
             ("foreign_keys", "1"),
             ("busy_timeout", "10000"),
             ("application_id", "1196377940"),
-            ("user_version", "4"),
+            ("user_version", "5"),
         ] {
             assert_eq!(pragma(&cat, name), value, "{name}");
         }
@@ -239,7 +239,18 @@ mod tests {
             cat.conn.prepare(sql).unwrap().query_map([], |r| r.get(0)).unwrap().map(Result::unwrap).collect();
         assert_eq!(
             views,
-            ["cards", "clip_values", "clips", "copies", "files", "problems", "proxies", "reverify_due", "sound_sync"]
+            [
+                "cards",
+                "clip_values",
+                "clips",
+                "copies",
+                "files",
+                "problems",
+                "proxies",
+                "qc",
+                "reverify_due",
+                "sound_sync"
+            ]
         );
         for view in views {
             let statement = cat.conn.prepare(&format!("SELECT * FROM {view}")).unwrap();
@@ -266,7 +277,7 @@ mod tests {
         let cat = Catalog::open(&path).unwrap();
         cat.conn.pragma_update(None, "user_version", 99).unwrap();
         drop(cat);
-        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 4, .. })));
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 5, .. })));
         assert!(matches!(Catalog::open_read_only(&path), Err(CatalogError::Newer { .. })));
     }
 

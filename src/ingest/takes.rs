@@ -8,6 +8,7 @@ use crate::card::{self, frame_places};
 use crate::catalog::ClipRow;
 use crate::clip::{ClipMetadata, Role};
 use crate::fact::{ASSUMED, Field};
+use crate::media::protocol::MAX_MORE;
 use crate::media::{self, Frames, Limits, Probe, Source};
 use crate::relpath::RelPath;
 use crate::timecode::{FrameRate, Timecode};
@@ -18,6 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Of numbered pictures that nobody knows a rate of.
 const STILLS_A_SECOND: FrameRate = FrameRate::new(25, 1).expect("a rate");
+
+const MOST_FILES: usize = MAX_MORE + 1;
 
 /// One run of the child.
 pub(super) struct Take {
@@ -42,6 +45,18 @@ impl Take {
     pub fn of(file: &RelPath, wants: Vec<Want>, start_tc: Option<Timecode>) -> Self {
         let (files, beside) = (vec![file.clone()], Vec::new());
         Take { files, numbered: None, beside, wants, start_tc, notes: Vec::new(), web_note: None }
+    }
+
+    /// More files than one child gets are left out, and told.
+    fn cut(mut self) -> Self {
+        let (files, sound) = (self.files.len(), self.beside.len());
+        if self.numbered.is_none() && files + sound > MOST_FILES {
+            self.files.truncate(MOST_FILES);
+            self.beside.truncate(MOST_FILES - self.files.len());
+            let left = self.files.len() + self.beside.len();
+            self.notes.push(format!("only {left} of its {} files are in it", files + sound));
+        }
+        self
     }
 
     /// Opens its files; `None` when one of them cannot be read now.
@@ -112,7 +127,7 @@ impl Room<'_> {
             if later > 0 {
                 take.notes.push(format!("{later} of its files go on from others and are not in it"));
             }
-            return vec![take];
+            return vec![take.cut()];
         }
         if essence.len() < 2 || !in_a_row(clip) {
             return vec![Take { beside: sound(clip, m), ..Take::of(first, wants, m.start_tc) }];
@@ -144,7 +159,7 @@ impl Room<'_> {
         if !whole.is_empty() {
             let files = essence.iter().copied().cloned().collect();
             // First: what editors look at.
-            out.insert(0, Take { files, ..Take::of(essence[0], whole, m.start_tc) });
+            out.insert(0, Take { files, ..Take::of(essence[0], whole, m.start_tc) }.cut());
         }
         out
     }

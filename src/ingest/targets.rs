@@ -112,7 +112,9 @@ fn has_proxy_folder<'a>(mut files: impl Iterator<Item = &'a RelPath>) -> bool {
 impl Room<'_> {
     /// Where proxies for relinking go if they lie beside their originals, which is on the first copy that can be reached.
     pub(super) fn place_relink_proxies(&mut self, progress: &dyn Progress) {
-        if self.station.config.media.layout != MediaLayout::Beside {
+        let config = &self.station.config;
+        let has_relink = config.proxies.iter().any(|p| p.recipe.preset.is_relink());
+        if config.media.layout != MediaLayout::Beside || !has_relink {
             return;
         }
         let why = match self.roots.folders().next() {

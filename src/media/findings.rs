@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn hostile_findings_are_refused_or_bounded() {
-        assert!(findings(b"[]", &clip()).is_err() && findings(b"", &clip()).is_err());
+        assert!(findings(b"7", &clip()).is_err() && findings(b"", &clip()).is_err());
         let all = u64::MAX;
         let json = format!(
             r#"{{"decode_errors":[{}{{"frame":{all}}}],"timestamp_gaps":[{{"frame":0,"missing":{all}}}],

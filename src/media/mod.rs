@@ -1,6 +1,7 @@
 //! **Owns** the parent side of `goodgate-media`: starting it, bounding it, killing it, and naming how it died.
 //! **Never** reads media itself, loads libav, or lets what the child says be more than metadata of one clip.
-//! **Flow** an open clip -> child (request as argument, reply on a pipe) -> `Probe`, or files in a temporary folder.
+//! **Flow** open files, or numbered pictures opened one by one and written to a pipe (`Source`) -> child (request as
+//! argument, reply on a pipe) -> `Probe`, or files in a temporary folder.
 //! **Tests** wire and rules beside the code; the child on real clips in `tests/all/media.rs`.
 
 mod child;

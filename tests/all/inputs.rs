@@ -329,6 +329,25 @@ fn each_chapter_has_its_relink_proxy_and_the_whole_recording_one_to_look_at() {
 }
 
 #[test]
+fn a_part_that_is_damaged_costs_what_is_made_of_it() {
+    let p = station(RELINK);
+    for n in [1, 2] {
+        let args = format!("{} -c:v libx264 -bf 0", picture("1", "25"));
+        film(&p, &format!("DCIM/100GOPRO/GX0{n}0265.MP4"), &args);
+    }
+    std::fs::write(p.path("card/A001/DCIM/100GOPRO/GX020265.MP4"), [0; 3000]).unwrap();
+    offload(&p);
+    let c = clip(&p, "GX010265");
+    let web = row(&c, "web");
+    assert!(note(web).starts_with("its later parts are not in it: "), "{web}");
+    assert_eq!(ffprobe(path_of(web), "v:0", "stream=nb_read_packets"), "25");
+    let rows = c["proxies"].as_array().unwrap();
+    let relink: Vec<_> =
+        rows.iter().filter(|r| r["preset"] == "prores-proxy").map(|r| r["state"].as_str().unwrap()).collect();
+    assert!(relink[0] == "ok" && relink[1] != "ok", "{c}");
+}
+
+#[test]
 fn a_clip_of_varying_rate_says_why_it_has_no_relink_proxy_and_gets_one_on_request() {
     let p = station(RELINK);
     let args = "-f lavfi -i testsrc2=s=160x90:d=2:r=30 -vf select=mod(n\\,7) -vsync vfr -c:v libx264 -bf 0";

@@ -113,6 +113,25 @@ fn a_proxy_of_the_camera_that_differs_is_not_used_and_the_note_says_why() {
 }
 
 #[test]
+fn a_proxy_of_the_camera_that_is_all_the_preset_asks_for_is_relinked_to() {
+    let p = station(RELINK);
+    let source = |size: &str, profile: u8| {
+        format!(
+            "-f lavfi -i testsrc2=s={size}:d=1:r=25 -f lavfi -i sine=d=1:r=48000 -timecode 10:00:00:00 \
+             -c:v prores_ks -profile:v {profile} -pix_fmt yuv422p10le -c:a pcm_s16le"
+        )
+    };
+    film(&p, "CLIPS/A001C001.MOV", &source("640x360", 3));
+    film(&p, "CLIPS/Proxy/A001C001.mov", &source("320x180", 0));
+    assert_eq!(offload(&p)["clips"], 1);
+    let c = clip(&p, "A001C001");
+    let relink = row(&c, "prores-proxy");
+    assert_eq!(path_of(relink), p.path("a/A001/CLIPS/Proxy/A001C001.mov"), "{relink}");
+    assert!(note(row(&c, "web")).contains("not every browser plays its \"prores\""), "{c}");
+    assert!(path_of(row(&c, "web")).starts_with(p.path("state")));
+}
+
+#[test]
 fn a_clip_that_libav_cannot_decode_keeps_its_metadata_and_shows_the_cameras_proxy() {
     let p = station(RELINK);
     let name = "A001_08151512_C001";

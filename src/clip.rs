@@ -329,6 +329,31 @@ pub struct ProxyFile {
     pub note: Option<String>,
     /// What was done to its pictures; `None`: nothing.
     pub look: Option<serde_json::Value>,
+    /// Of a recording in several files: the later file that it stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<RelPath>,
+}
+
+/// What decoding showed to be wrong with a clip. For people: it never touches a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QcFinding {
+    /// One of [`QcFinding::KINDS`].
+    pub kind: String,
+    /// Of sound, counted from 1.
+    pub track: Option<u32>,
+    pub channel: Option<u32>,
+    /// First and last frame, counted from 0; none where the clip has no frame rate.
+    pub from_frame: Option<u64>,
+    pub to_frame: Option<u64>,
+    pub from_ms: Option<u64>,
+    pub to_ms: Option<u64>,
+    /// Of the first frame.
+    pub timecode: Option<String>,
+    pub text: String,
+}
+
+impl QcFinding {
+    pub const KINDS: [&str; 6] = ["decode-error", "missing-frames", "black", "frozen", "silent", "clipped"];
 }
 
 #[cfg(test)]

@@ -201,10 +201,30 @@ pub struct Media {
     pub enabled: bool,
     /// `None`: a folder beside the catalog.
     pub root: Option<PathBuf>,
+    pub layout: MediaLayout,
     /// Time a child gets to probe one clip.
     pub probe_limit: Duration,
     /// Time a child gets to derive one clip's files.
     pub derive_limit: Duration,
+}
+
+/// Where proxies for relinking go; all else is always below the media root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MediaLayout {
+    /// Below the media root.
+    #[default]
+    Root,
+    /// In `Proxy/` beside their originals, on one of the copies.
+    Beside,
+}
+
+impl MediaLayout {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Beside => "beside",
+        }
+    }
 }
 
 /// One kind of proxy, as `[[proxy]]` asks for it.
@@ -328,6 +348,7 @@ impl Default for Config {
             media: Media {
                 enabled: true,
                 root: None,
+                layout: MediaLayout::Root,
                 probe_limit: Duration::from_secs(30),
                 derive_limit: Duration::from_secs(3600),
             },

@@ -4,8 +4,10 @@
 //! -> seal -> verdict -> metadata and proxies. Each step is idempotent: the same command again continues.
 //! `register` does the same for footage that lies in its place already, without the copy.
 
+mod adopt;
 mod brought;
 mod copying;
+mod derive;
 mod describe;
 pub mod looks;
 mod parts;
@@ -15,6 +17,8 @@ mod register;
 mod sealing;
 mod seeing;
 mod standing;
+mod takes;
+mod targets;
 
 pub use register::{Register, register};
 pub use sealing::creator;

@@ -12,7 +12,8 @@
 //!   --verify::prove-->     VerifiedFile           each copy synced, re-read from the device, compared, then named
 //!   --mhl::seal-->         Generation             a manifest of what was proven; an unproven one does not compile
 //!   ==> verdict::judge:    SAFE or NOT SAFE       computed from evidence each time it is shown, never stored
-//!   --media, read, sidecar--> ClipMetadata, proxy, poster     from a proven copy, never from the card
+//!   --media, read, sidecar--> ClipMetadata, proxy, poster     from a proven copy, never from the card; the camera's own
+//!                                                 proxy instead of ours, where it agrees
 //!   --catalog-->           a row and its search text          editors see the clip
 //! ```
 //! `register` enters at the manifest: footage that lies in its place already is read and compared there, not copied.

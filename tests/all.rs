@@ -28,6 +28,8 @@ mod faults;
 mod floors;
 #[path = "all/gone.rs"]
 mod gone;
+#[path = "all/inputs.rs"]
+mod inputs;
 #[path = "all/kill.rs"]
 mod kill;
 #[path = "all/looks.rs"]

@@ -25,6 +25,16 @@ pub fn is_frame(relpath: &RelPath) -> bool {
     matches!(kind::of(relpath), Kind::Frame | Kind::FrameOrPhoto)
 }
 
+/// A still that a camera made beside a clip, of a kind that can be looked at.
+pub fn is_still(relpath: &RelPath) -> bool {
+    kind::of(relpath) == Kind::Thumb
+}
+
+/// Where each frame of a sequence stands, counted from 0, and how many it has with those that are missing.
+pub fn frame_places(frames: &[&RelPath]) -> (Vec<u64>, u64) {
+    layouts::sequence::places(frames)
+}
+
 /// Finds the layouts and clips of a listing; `read` gives the card's small index files. Every file stays in the listing,
 /// whether a clip names it or not.
 pub fn recognise(listing: Listing, read: ReadIndex) -> Card {

@@ -1,9 +1,9 @@
 //! Clips: a view on a card's files, what libav says of them, what people add, and how they look as JSON.
 
 use super::error::{CatalogError, Fault};
-use super::show::{ClipFull, full, proxies_of};
+use super::show::{ClipFull, full};
 use super::{Catalog, new_id, parsed, relpath, text_of};
-use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, ProxyFile, Role, camera_letter};
+use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, Role, camera_letter};
 use crate::fact::{ASSUMED, Fact, Field, Origin, Said};
 use crate::query::name_tokens;
 use crate::relpath::RelPath;
@@ -74,35 +74,11 @@ impl Catalog {
         self.write(|tx| set_media(tx, id, state, note))
     }
 
-    /// One row a clip and preset; a later one replaces it.
-    pub fn set_proxy(&mut self, id: ClipId, proxy: &ProxyFile) -> Result<(), CatalogError> {
-        self.write(|tx| {
-            tx.execute(
-                "INSERT INTO proxy (clip_id, preset, path, state, note, look) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (clip_id, preset) DO UPDATE SET path = ?3, state = ?4, note = ?5, look = ?6",
-                params![
-                    id.to_string(),
-                    proxy.preset,
-                    proxy.path,
-                    proxy.state.name(),
-                    proxy.note,
-                    proxy.look.as_ref().map(Value::to_string)
-                ],
-            )?;
-            Ok(())
-        })
-    }
-
     /// The chosen value of each field, of all that was said of a clip.
     pub fn chosen(&self, id: ClipId) -> Result<Vec<Fact>, CatalogError> {
         self.read(|c| {
             Ok(said_of(c, id)?.into_iter().filter(|(_, chosen)| *chosen).map(|(said, _)| said.fact).collect())
         })
-    }
-
-    /// What was made of a clip, and what was not.
-    pub fn proxies(&self, id: ClipId) -> Result<Vec<ProxyFile>, CatalogError> {
-        self.read(|c| proxies_of(c, id))
     }
 
     pub fn tag(&mut self, id: ClipId, tag: &Tag) -> Result<(), CatalogError> {
@@ -404,6 +380,7 @@ fn clip_row(r: &Row<'_>) -> rusqlite::Result<ClipRow> {
 mod tests {
     use super::*;
     use crate::catalog::tests::{CLIP, Station, at, card_of};
+    use crate::clip::ProxyFile;
     use crate::clip::VideoMetadata;
     use crate::timecode::{FrameRate, Timecode};
 
@@ -443,6 +420,7 @@ mod tests {
             state,
             note: None,
             look: look.clone(),
+            file: None,
         };
         let (web, poster) = (proxy("web", MediaState::Ok, &look), proxy("poster", MediaState::Failed, &None));
         s.cat.set_proxy(id, &web).unwrap();

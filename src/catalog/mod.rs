@@ -14,6 +14,7 @@ mod findings;
 #[cfg(test)]
 mod flips;
 mod jobs;
+mod made;
 mod marks;
 mod partial;
 mod places;

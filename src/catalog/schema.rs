@@ -7,13 +7,14 @@ use rusqlite_migration::{M, Migrations};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("migrations/0001_station.sql"),
     include_str!("migrations/0002_views.sql"),
     include_str!("migrations/0003_source_checks.sql"),
     include_str!("migrations/0004_metadata.sql"),
     include_str!("migrations/0005_custody.sql"),
     include_str!("migrations/0006_looks.sql"),
+    include_str!("migrations/0007_inputs.sql"),
 ];
 /// The step whose custody log takes over what the log of jobs held.
 const CUSTODY: usize = 4;
@@ -263,6 +264,7 @@ mod tests {
                 "files",
                 "problems",
                 "proxies",
+                "qc",
                 "reverify_due",
                 "sound_sync"
             ]

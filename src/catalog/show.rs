@@ -2,8 +2,9 @@
 
 use super::clips::{files_of, said_of};
 use super::error::Fault;
+use super::made::{proxies_of, qc_of};
 use super::{parsed, relpath};
-use crate::clip::{CardId, ClipId, MediaState, ProxyFile};
+use crate::clip::{CardId, ClipId, MediaState, ProxyFile, QcFinding};
 use crate::fact::Said;
 use crate::relpath::{RelPath, escape};
 use rusqlite::{Connection, Row};
@@ -56,6 +57,8 @@ pub struct ClipFull {
     pub proxy: Option<String>,
     pub proxies: Vec<ProxyFile>,
     pub poster: Option<String>,
+    /// What decoding showed to be wrong with it.
+    pub qc: Vec<QcFinding>,
     pub media: MediaState,
     pub media_note: Option<String>,
     pub rating: Option<i64>,
@@ -92,24 +95,10 @@ fn copies_of(c: &Connection, id: ClipId) -> Result<Vec<String>, Fault> {
     Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn proxies_of(c: &Connection, id: ClipId) -> Result<Vec<ProxyFile>, Fault> {
-    let sql = "SELECT preset, path, state, note, look FROM proxy WHERE clip_id = ?1 ORDER BY preset";
-    let read = |r: &Row<'_>| {
-        Ok(ProxyFile {
-            preset: r.get("preset")?,
-            path: r.get("path")?,
-            state: parsed(r, "state", MediaState::from_name)?,
-            note: r.get("note")?,
-            look: r.get::<_, Option<String>>("look")?.and_then(|text| serde_json::from_str(&text).ok()),
-        })
-    };
-    Ok(c.prepare_cached(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
-}
-
 pub(super) fn full(c: &Connection, id: ClipId) -> Result<ClipFull, Fault> {
     let (files, copies, proxies) = (files_of(c, id)?, copies_of(c, id)?, proxies_of(c, id)?);
     let made = |preset: &str| {
-        let ready = proxies.iter().find(|p| p.preset == preset && p.state == MediaState::Ok);
+        let ready = proxies.iter().find(|p| p.preset == preset && p.state == MediaState::Ok && p.file.is_none());
         ready.and_then(|p| p.path.clone())
     };
     let (proxy, poster) = (made("web"), made("poster"));
@@ -154,6 +143,7 @@ pub(super) fn full(c: &Connection, id: ClipId) -> Result<ClipFull, Fault> {
             proxy,
             proxies: Vec::new(),
             poster,
+            qc: Vec::new(),
             media: parsed(r, "media", MediaState::from_name)?,
             media_note: r.get("media_note")?,
             rating: r.get("rating")?,
@@ -171,7 +161,8 @@ pub(super) fn full(c: &Connection, id: ClipId) -> Result<ClipFull, Fault> {
     })?;
     let said = said_of(c, id)?;
     let (metadata, said) = (chosen(&said), all(&said));
-    Ok(ClipFull { files: files.into_iter().map(|f| f.0).collect(), copies, proxies, metadata, said, ..row })
+    let files = files.into_iter().map(|f| f.0).collect();
+    Ok(ClipFull { files, copies, proxies, qc: qc_of(c, id)?, metadata, said, ..row })
 }
 
 fn chosen(said: &[(Said, bool)]) -> Value {

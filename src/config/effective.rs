@@ -44,7 +44,7 @@ pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(Strin
     out.put("verify.seal", c.verify.seal);
     out.put("media.enabled", c.media.enabled);
     out.maybe("media.root", c.media.root.as_deref().map(path));
-    out.put("media.layout", "root");
+    out.put("media.layout", c.media.layout.name());
     out.put("media.probe_limit_secs", c.media.probe_limit.as_secs() as i64);
     out.put("media.derive_limit_secs", c.media.derive_limit.as_secs() as i64);
     for (n, proxy) in c.proxies.iter().enumerate() {

@@ -268,7 +268,7 @@ impl Source<'_> {
         set_if(&mut c.verify.seal, raw.verify.seal);
         self.media(raw.media, &mut c.media)?;
         if let Some(proxies) = raw.proxy {
-            c.proxies = self.proxies(proxies)?;
+            c.proxies = self.proxies(proxies, c.media.layout)?;
         }
         c.looks = self.looks(&raw.look, &c.proxies)?;
         c.patrol = Patrol {
@@ -411,20 +411,23 @@ impl Source<'_> {
     fn media(&self, raw: RawMedia, out: &mut Media) -> Result<(), ConfigError> {
         set_if(&mut out.enabled, raw.enabled);
         out.root = raw.root.map(|p| self.path(&p)).transpose()?;
-        if let Some(layout) = raw.layout
-            && !self.one_of(&layout, &[("root", true), ("beside", false)])?
-        {
-            let problem = "proxies beside their originals are not built yet: they lie below the media root";
-            return Err(self.error(layout.span(), problem, Some("write layout = \"root\" or leave it out".into())));
+        if let Some(layout) = &raw.layout {
+            out.layout = self.one_of(layout, &[MediaLayout::Root, MediaLayout::Beside].map(|l| (l.name(), l)))?;
         }
         self.number(raw.probe_limit_secs, 1..=DAY_SECS, |n| out.probe_limit = Duration::from_secs(n))?;
         self.number(raw.derive_limit_secs, 1..=DAY_SECS, |n| out.derive_limit = Duration::from_secs(n))
     }
 
-    fn proxies(&self, raw: Vec<RawProxy>) -> Result<Vec<Proxy>, ConfigError> {
+    fn proxies(&self, raw: Vec<RawProxy>, layout: MediaLayout) -> Result<Vec<Proxy>, ConfigError> {
         let mut out: Vec<Proxy> = Vec::new();
         for raw in &raw {
             let proxy = self.proxy(raw)?;
+            let one_name = |p: &Proxy| (&p.suffix, p.recipe.container) == (&proxy.suffix, proxy.recipe.container);
+            let beside = layout == MediaLayout::Beside && proxy.recipe.preset.is_relink();
+            if beside && out.iter().any(|p| p.recipe.preset.is_relink() && one_name(p)) {
+                let problem = "beside its original, this proxy and one above would have the same name";
+                return Err(self.error(raw.preset.span(), problem, Some("give one of them a suffix".into())));
+            }
             if out.iter().any(|p| p.recipe.preset == proxy.recipe.preset) {
                 return Err(self.error(raw.preset.span(), "this preset is named twice", None));
             }

@@ -69,11 +69,21 @@ fn unknown_keys_are_refused_in_every_section() {
 
 #[test]
 fn what_is_not_built_is_refused_with_a_sentence() {
-    for text in ["[media]\nlayout = 'beside'", "[web]\nlisten = '127.0.0.1:80'"] {
-        assert!(refused(text).problem.contains("not built yet"), "{text}: {}", refused(text));
-    }
-    assert!(parse("[media]\nlayout = 'root'").is_ok());
+    let web = refused("[web]\nlisten = '127.0.0.1:80'");
+    assert!(web.problem.contains("not built yet"), "{web}");
     assert!(!refused("[[proxy]]\npreset = 'wbe'").problem.contains("not built"));
+}
+
+#[test]
+fn proxies_beside_their_originals_have_names_of_their_own() {
+    let beside = "[media]\nlayout = 'beside'\n[[proxy]]\npreset = 'prores-proxy'\n[[proxy]]\npreset = 'h264-intra'\n";
+    assert!(refused(beside).problem.contains("same name"), "{}", refused(beside));
+    assert!(parse(&format!("{beside}suffix = '_small'")).is_ok());
+    assert!(parse(&beside.replace("beside", "root")).is_ok());
+    let mxf = "[media]\nlayout = 'beside'\n[[proxy]]\npreset = 'prores-proxy'\n[[proxy]]\npreset = 'dnxhr-lb'\n";
+    let config = parse(mxf).unwrap();
+    assert_eq!(config.media.layout, MediaLayout::Beside);
+    assert!(parse("[media]\nlayout = 'elsewhere'").is_err());
 }
 
 #[test]

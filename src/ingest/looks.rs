@@ -36,7 +36,7 @@ pub(super) struct Subject<'a> {
 }
 
 /// The look of one output; without any, the default.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Worn {
     /// As the catalog keeps it. What is equal looks the same.
     pub(super) record: Option<Value>,

@@ -1,6 +1,6 @@
 //! A recording that lies in several files: numbered pictures, chapters one after the other, tracks beside each other.
 
-use crate::card::is_frame;
+use crate::card::{frame_places, is_frame};
 use crate::catalog::ClipRow;
 use crate::clip::{AudioMetadata, ClipMetadata, Role};
 use crate::relpath::RelPath;
@@ -17,10 +17,10 @@ pub(super) fn join(m: &mut ClipMetadata, clip: &ClipRow, probe: impl Fn(&RelPath
     let more: Vec<&RelPath> = of(Role::Essence).skip(1).take(MOST_PARTS).collect();
     if is_frame(first) {
         if m.video.is_some() {
-            m.duration_frames = Some(of(Role::Essence).count() as u64);
+            m.duration_frames = Some(frame_places(&of(Role::Essence).collect::<Vec<_>>()).1);
         }
     } else if m.video.is_some() {
-        if !SIDE_BY_SIDE.contains(&clip.layout.as_str()) {
+        if in_a_row(clip) {
             for part in more {
                 append(m, probe(part));
             }
@@ -35,6 +35,11 @@ pub(super) fn join(m: &mut ClipMetadata, clip: &ClipRow, probe: impl Fn(&RelPath
         let tracks = probe(sound).map(|s| s.audio).unwrap_or_default();
         m.audio.extend(tracks.into_iter().map(|a| AudioMetadata { file: Some(sound.clone()), ..a }));
     }
+}
+
+/// Its files follow each other in time.
+pub(super) fn in_a_row(clip: &ClipRow) -> bool {
+    !SIDE_BY_SIDE.contains(&clip.layout.as_str())
 }
 
 /// The next part in time. A length that is not known makes the whole one unknown.

@@ -11,6 +11,7 @@ mod look;
 pub(super) use look::footage_only;
 
 use super::places::{self, volume};
+use super::targets::ignored;
 use super::{IngestError, Job, Standing, Station};
 use super::{creator, device_lock_name, device_locks, finish, lanes, sealing, standing, step_to};
 use crate::card;
@@ -107,7 +108,7 @@ impl<'a> Registration<'a> {
         formats.push(HashFormat::Xxh64);
         formats.extend(request.formats.iter().filter_map(|f| HashFormat::from_name(f)));
         formats.retain(|f| HashFormat::MHL.contains(f));
-        let mut ignore = station.config.mhl.ignore.clone();
+        let mut ignore = ignored(&station.config, footage.card.listing.files.iter().map(|f| &f.relpath));
         ignore.extend(footage.card.listing.skipped.iter().map(look::pattern_of));
         let begun = open.as_ref().map_or(now, |job| job.started_at);
         let ask = Ask { station, footage: &footage, lists: &lists, formats: &formats, ignore: &ignore };

@@ -2,6 +2,7 @@
 
 use super::copying::standing_proof;
 use super::places::{INDEX_BYTES, Source};
+use super::targets::ignored;
 use super::{IngestError, Job, Station, brought};
 use crate::card::{self, Regrouped, Takes};
 use crate::catalog::{Catalog, ClipRow};
@@ -240,7 +241,8 @@ fn seal_one(
     let generation = match whole || !entries.is_empty() {
         true => {
             let is_kept = |f: &&RelPath| source.brought.is_continued(f);
-            let folders: Vec<RelPath> = source.card.listing.folders.iter().filter(is_kept).cloned().collect();
+            let listing = &source.card.listing;
+            let folders: Vec<RelPath> = listing.folders.iter().filter(is_kept).cloned().collect();
             let request = SealRequest {
                 root: &root,
                 entries: &entries,
@@ -250,7 +252,7 @@ fn seal_one(
                 process: Process::Transfer,
                 whole,
                 creator,
-                ignore: &config.mhl.ignore,
+                ignore: &ignored(config, listing.files.iter().map(|f| &f.relpath)),
                 started_at: job.started_at,
                 may_fail: true,
                 resume: true,

@@ -1,6 +1,7 @@
 //! One run of `goodgate-media`: descriptors in, a bounded reply out, and a name for every way to die.
 
 use super::protocol::{Body, MAX_REPLY_BYTES, Reply, Request, clean};
+use super::source::{First, feed};
 use super::{Limits, MediaError, Tool};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -13,9 +14,9 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 
 /// What the child gets open: nothing else, and no path.
 pub(super) struct Files {
-    pub clip: File,
-    /// And what else is handed over, each with the number the child knows it by.
-    pub outputs: Vec<(File, i32)>,
+    pub clip: First,
+    /// Outputs, LUTs and further files, each with the number the child knows it by.
+    pub more: Vec<(File, i32)>,
 }
 
 /// How much of the child's log is kept.
@@ -35,8 +36,19 @@ pub(super) fn run(
     command.arg(verb).arg(text).env_clear().current_dir("/");
     // Each arena reserves address space that its limit counts, one for each thread.
     command.env("MALLOC_ARENA_MAX", "2");
-    command.stdin(files.clip).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mappings = files.outputs.into_iter().map(|(f, n)| FdMapping { parent_fd: f.into(), child_fd: n }).collect();
+    let pictures = match files.clip {
+        First::File(clip) => {
+            command.stdin(clip);
+            None
+        }
+        First::Frames(frames) => {
+            let (from, into) = io::pipe().map_err(start)?;
+            command.stdin(from);
+            Some((into, frames))
+        }
+    };
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mappings = files.more.into_iter().map(|(f, n)| FdMapping { parent_fd: f.into(), child_fd: n }).collect();
     command.fd_mappings(mappings).map_err(|e| start(io::Error::other(e)))?;
     let mut child = command.spawn().map_err(start)?;
     // The command still holds our ends of the clip and the outputs.
@@ -75,6 +87,8 @@ pub(super) fn run(
             (bytes, flood)
         });
         let log = s.spawn(move || head(err));
+        // It ends with the pictures, or with the child.
+        s.spawn(move || pictures.map(|(into, frames)| feed(into, frames)));
         let status = child.wait().map_err(start)?;
         drop(ended);
         let late = timer.join().unwrap_or(false);
@@ -188,9 +202,9 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_is_an_error_of_the_installation() {
         let tool = Tool { path: "/nonexistent/goodgate-media".into() };
-        let clip = File::open("/dev/null").unwrap();
+        let clip = First::File(File::open("/dev/null").unwrap());
         let limits = Limits::for_probe();
-        let e = run(&tool, "probe", &limits.request(), &limits, Files { clip, outputs: Vec::new() }).unwrap_err();
+        let e = run(&tool, "probe", &limits.request(), &limits, Files { clip, more: Vec::new() }).unwrap_err();
         assert!(e.to_string().starts_with("can not start \"/nonexistent/goodgate-media\": "), "{e}");
     }
 }

@@ -1,18 +1,23 @@
 //! **Owns** the parent side of `goodgate-media`: starting it, bounding it, killing it, and naming how it died.
 //! **Never** reads media itself, loads libav, or lets what the child says be more than metadata of one clip.
-//! **Flow** an open clip -> child (request as argument, reply on a pipe) -> `Probe`, or files in a temporary folder.
+//! **Flow** open files, or numbered pictures opened one by one and written to a pipe (`Source`) -> child (request as
+//! argument, reply on a pipe) -> `Probe`, or files in a temporary folder.
 //! **Tests** wire and rules beside the code; the child on real clips in `tests/all/media.rs`.
 
 mod child;
 mod describe;
+mod findings;
 pub mod protocol;
 mod said;
+mod source;
 
 use crate::clip::{ClipMetadata, MediaState};
 use crate::preset::Output;
 use crate::preset::look::{Cube, Finish};
 use crate::timecode::Timecode;
-use protocol::{Body, Kind, LutShape, Outcome, Request};
+pub use findings::{MAX_FINDINGS_BYTES, findings};
+use protocol::{Body, Facts, Kind, LutShape, MAX_MORE, Outcome, Request};
+pub use source::{Frames, Source};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -113,6 +118,9 @@ impl Limits {
     fn request(&self) -> Request {
         Request {
             version: protocol::VERSION,
+            source: protocol::Source::File,
+            more: 0,
+            whole: false,
             outputs: Vec::new(),
             finishes: Vec::new(),
             luts: Vec::new(),
@@ -147,44 +155,68 @@ pub enum Probe {
 
 /// Reads the metadata of an open clip. However the child ends, that is an answer about the clip.
 pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaError> {
-    let (body, log) =
-        match child::run(tool, "probe", &limits.request(), limits, child::Files { clip, outputs: Vec::new() })? {
-            Ok(answer) => answer,
-            Err(reason) => return Ok(Probe::Failed(reason)),
-        };
-    let facts = match body {
-        Body::Facts(facts) => *facts,
-        Body::Unsupported(reason) => return Ok(Probe::Unsupported(reason)),
-        Body::Failed(reason) => return Ok(Probe::Failed(with_log(reason, &log))),
-        Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
-        Body::Derived(_) => return Ok(Probe::Failed("goodgate-media answered another question".into())),
+    Ok(match look(tool, clip, false, limits)? {
+        Ok((facts, log)) => judge(facts, &log),
+        Err(answer) => answer,
+    })
+}
+
+/// The same, and whether all of it can be read: how many pictures (of sound alone: packets) came out of the container,
+/// the first and the last of them decoded, or what is wrong.
+pub fn probe_whole(tool: &Tool, clip: File, limits: &Limits) -> Result<(Probe, Result<u64, String>), MediaError> {
+    Ok(match look(tool, clip, true, limits)? {
+        Ok((mut facts, log)) => {
+            let whole = facts.whole.take().unwrap_or_else(|| Err("goodgate-media did not read all of it".into()));
+            (judge(facts, &log), whole)
+        }
+        Err(answer) => (answer, Err("nothing of it can be read".into())),
+    })
+}
+
+fn look(tool: &Tool, clip: File, whole: bool, limits: &Limits) -> Result<Result<(Facts, String), Probe>, MediaError> {
+    let request = Request { whole, ..limits.request() };
+    let files = child::Files { clip: source::First::File(clip), more: Vec::new() };
+    let (body, log) = match child::run(tool, "probe", &request, limits, files)? {
+        Ok(answer) => answer,
+        Err(reason) => return Ok(Err(Probe::Failed(reason))),
     };
+    Ok(match body {
+        Body::Facts(facts) => Ok((*facts, log)),
+        Body::Unsupported(reason) => Err(Probe::Unsupported(reason)),
+        Body::Failed(reason) => Err(Probe::Failed(with_log(reason, &log))),
+        Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
+        Body::Derived(_) => Err(Probe::Failed("goodgate-media answered another question".into())),
+    })
+}
+
+fn judge(facts: Facts, log: &str) -> Probe {
     let of = |kind| facts.streams.iter().find(move |s| s.kind == kind && s.best);
     let Some(main) = of(Kind::Video).or(of(Kind::Audio)) else {
-        return Ok(Probe::Unsupported("neither picture nor sound in it".into()));
+        return Probe::Unsupported("neither picture nor sound in it".into());
     };
     if !main.has_decoder {
         let name = if main.fourcc.is_empty() { &main.codec } else { &main.fourcc };
         let why = format!("no decoder for \"{name}\" in this libav");
-        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why });
+        return Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why };
     }
     if main.kind == Kind::Video && (main.width <= 0 || main.height <= 0) {
         let (container, codec) = (&facts.format, &main.codec);
-        let why = with_log(format!("libav can not tell the size of its picture, {codec} in {container}"), &log);
-        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why });
+        let why = with_log(format!("libav can not tell the size of its picture, {codec} in {container}"), log);
+        return Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why };
     }
     if !main.readable {
         let why = "no frames: the file ends before its first one".to_owned();
-        return Ok(Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Failed, why });
+        return Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Failed, why };
     }
-    Ok(Probe::Ok(Box::new(describe::describe(facts))))
+    Probe::Ok(Box::new(describe::describe(facts)))
 }
 
 /// What to make from a clip.
 #[derive(Debug)]
 pub struct DeriveRequest<'a> {
-    /// A proven copy, open for reading.
-    pub clip: File,
+    pub clip: Source,
+    /// Files of sound that go with it, in the order of their tracks.
+    pub beside: Vec<File>,
     /// An existing temporary folder of ours; each output appears there as `NAME.EXTENSION`.
     pub out_dir: &'a Path,
     pub outputs: &'a [Output],
@@ -218,7 +250,15 @@ pub enum Derivation {
 pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<Vec<Derivation>, MediaError> {
     let path = |o: &Output| want.out_dir.join(format!("{}.{}", o.name(), o.extension()));
     let pending: Vec<Pending> = want.outputs.iter().map(|o| Pending::make(path(o))).collect::<Result<_, _>>()?;
+    let (first, parts, source) = want.clip.split().ok_or_else(|| no_files(tool))?;
+    let more: Vec<File> = parts.into_iter().chain(want.beside).collect();
+    if more.len() > MAX_MORE {
+        let why = format!("its recording lies in more than {} files", MAX_MORE + 1);
+        return Ok(pending.into_iter().map(|p| p.settle(Some(Outcome::Unsupported(why.clone())), "")).collect());
+    }
     let request = Request {
+        source,
+        more: more.len() as u16,
         outputs: want.outputs.to_vec(),
         finishes: want.finishes.to_vec(),
         luts: want.luts.iter().map(|l| LutShape { size: l.size, min: l.min, max: l.max }).collect(),
@@ -229,11 +269,14 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
         ..limits.request()
     };
     let numbered = pending.iter().zip(protocol::FIRST_OUTPUT_FD..);
-    let mut outputs = numbered.map(|(p, fd)| Ok((p.duplicate()?, fd))).collect::<Result<Vec<_>, MediaError>>()?;
-    for (lut, fd) in want.luts.iter().zip(protocol::FIRST_OUTPUT_FD + pending.len() as i32..) {
-        outputs.push((in_memory(lut).map_err(|cause| MediaError::Lut { cause })?, fd));
+    let mut open = numbered.map(|(p, fd)| Ok((p.duplicate()?, fd))).collect::<Result<Vec<_>, MediaError>>()?;
+    for lut in want.luts {
+        let fd = protocol::FIRST_OUTPUT_FD + open.len() as i32;
+        open.push((in_memory(lut).map_err(|cause| MediaError::Lut { cause })?, fd));
     }
-    let files = child::Files { clip: want.clip, outputs };
+    let behind = protocol::FIRST_OUTPUT_FD + open.len() as i32;
+    open.extend(more.into_iter().zip(behind..));
+    let files = child::Files { clip: first, more: open };
     let answer = child::run(tool, "derive", &request, limits, files)?;
     let (answer, log) = answer.unwrap_or_else(|reason| (Body::Failed(reason), String::new()));
     let all = |why: Outcome| vec![why; pending.len()];
@@ -255,6 +298,10 @@ fn in_memory(lut: &Cube) -> io::Result<File> {
     file.write_all(&bytes)?;
     io::Seek::rewind(&mut file)?;
     Ok(file)
+}
+
+fn no_files(tool: &Tool) -> MediaError {
+    MediaError::Start { tool: tool.path.clone(), cause: io::Error::other("a clip without files") }
 }
 
 /// A file name as part of an address.

@@ -22,10 +22,32 @@ const MAGIC: &[u8; 4] = b"GGM1";
 pub const FIRST_OUTPUT_FD: i32 = 3;
 pub const MAX_OUTPUTS: usize = 16;
 pub const MAX_LUTS: usize = 16;
+/// Files beside the one on descriptor 0: they follow the LUTs.
+pub const MAX_MORE: usize = 40;
+/// Of one numbered picture.
+pub const MAX_FRAME_BYTES: u64 = 1 << 29;
+
+/// What lies on descriptor 0, and what follows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    #[default]
+    File,
+    /// The first part of a recording; the first `more` of the further files go on from it.
+    Chapters { more: u16 },
+    /// A pipe of numbered pictures: of each its length (u64, little-endian; 0: it is missing) and its bytes. `total`
+    /// counts the missing ones, too.
+    Frames { rate: (u32, u32), total: u64 },
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     pub version: u32,
+    pub source: Source,
+    /// Further files; behind the parts of `source` files of sound, which go with the picture.
+    pub more: u16,
+    /// Of `probe`: also whether all of it can be read.
+    pub whole: bool,
     /// What to make; the first one goes to descriptor [`FIRST_OUTPUT_FD`].
     pub outputs: Vec<Output>,
     /// What is done to the pictures of each output; empty: nothing to any.
@@ -96,6 +118,8 @@ pub struct Facts {
     pub duration_us: Option<i64>,
     pub tags: Vec<(String, String)>,
     pub streams: Vec<Stream>,
+    /// Where the whole file was asked for: pictures (of sound alone: packets) that were read, or what is wrong.
+    pub whole: Option<Result<u64, String>>,
     /// The start of the first access unit of an AVCHD clip that holds its camera's metadata (MDPM), as it lies there.
     pub first_unit: Option<Vec<u8>>,
 }
@@ -189,6 +213,7 @@ impl Body {
                 facts.streams.truncate(MAX_STREAMS);
                 facts.first_unit = facts.first_unit.take().filter(|u| u.len() <= MAX_UNIT_BYTES);
                 facts.format = clean(&facts.format);
+                facts.whole = facts.whole.take().map(|read| read.map_err(|why| clean(&why)));
                 clean_tags(&mut facts.tags);
                 for s in &mut facts.streams {
                     s.codec = clean(&s.codec);

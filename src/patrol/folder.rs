@@ -225,7 +225,9 @@ impl Folder {
         let files = listing.files.iter().map(|f| (&f.relpath, None));
         for (relpath, special) in files.chain(listing.specials.iter().map(|(p, kind)| (p, Some(kind.name())))) {
             let is_asked = task.parts.iter().any(|part| relpath.strip_prefix(part).is_some());
-            let ignored = self.copy.is_none() && history.is_some_and(|h| h.ignores(relpath, false));
+            // Of a copy that the catalog knows, nothing is passed over but our own proxies beside their originals.
+            let is_proxy = || relpath.parent().segments().any(|s| s == b"Proxy");
+            let ignored = (self.copy.is_none() || is_proxy()) && history.is_some_and(|h| h.ignores(relpath, false));
             let is_known = task.known.contains(relpath) || sealed.contains(relpath) || *relpath == chain;
             if !is_asked || is_known || ignored {
                 continue;

@@ -33,7 +33,8 @@ fn made(path: &Path, out: &Path, output: Output, finish: Finish, luts: &[Arc<Cub
     let (start_tc, clip) = (facts(path).start_tc, File::open(path).unwrap());
     let (outputs, finishes, sprite) = (&[output], &[Some(finish)], b"a.jpg");
     let (reel, name) = (None, "a");
-    let want = DeriveRequest { clip, out_dir: &dir, outputs, finishes, luts, start_tc, reel, name, sprite };
+    let (clip, beside) = (clip.into(), Vec::new());
+    let want = DeriveRequest { clip, beside, out_dir: &dir, outputs, finishes, luts, start_tc, reel, name, sprite };
     match derive(&tool(), want, &Limits::for_derive(None)).unwrap().pop() {
         Some(Derivation::Done { path, .. }) => path,
         other => panic!("{}: {other:?}", path.display()),

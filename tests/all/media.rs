@@ -56,9 +56,18 @@ struct Derived {
 fn derive_with(tool: &Tool, path: &Path, out: &Path, start_tc: Option<Timecode>, limits: &Limits) -> Derived {
     let clip = File::open(path).unwrap();
     let outputs = [WEB, Output::Poster];
-    let (outputs, sprite) = (&outputs, b"a.jpg");
-    let (reel, name, finishes, luts) = (None, "a", &[], &[]);
-    let want = DeriveRequest { clip, out_dir: out, outputs, finishes, luts, start_tc, reel, name, sprite };
+    let want = DeriveRequest {
+        clip: clip.into(),
+        beside: Vec::new(),
+        out_dir: out,
+        outputs: &outputs,
+        finishes: &[],
+        luts: &[],
+        start_tc,
+        reel: None,
+        name: "a",
+        sprite: b"a.jpg",
+    };
     let mut made = derive(tool, want, limits).unwrap().into_iter();
     Derived { web: made.next(), poster: made.next() }
 }

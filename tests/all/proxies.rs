@@ -18,8 +18,18 @@ fn outputs(path: &Path, out: &Path, outputs: &[Output]) -> Vec<Derivation> {
     let start_tc = facts(path).start_tc;
     let clip = File::open(path).unwrap();
     let (reel, name) = (Some("A001"), "A001C002");
-    let sprite = b"A001 C002.jpg";
-    let want = DeriveRequest { clip, out_dir: out, outputs, finishes: &[], luts: &[], start_tc, reel, name, sprite };
+    let want = DeriveRequest {
+        clip: clip.into(),
+        beside: Vec::new(),
+        out_dir: out,
+        outputs,
+        finishes: &[],
+        luts: &[],
+        start_tc,
+        reel,
+        name,
+        sprite: b"A001 C002.jpg",
+    };
     derive(&tool(), want, &Limits::for_derive(None)).unwrap()
 }
 

@@ -2,7 +2,8 @@
 //! everything that relinking goes by compared with what was meant to be written.
 
 use crate::file_io::Shared;
-use crate::input::{self, Refusal, decoder, decoder_options, next_packet};
+use crate::input::{self, decoder, decoder_options, next_packet};
+use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Codec, Error, Packet, Rational, Stream, codec, color, frame, media};
 use goodgate::preset::Preset;
 use std::sync::Arc;
@@ -25,17 +26,14 @@ pub struct Expected {
 
 pub fn check(file: Arc<Shared>, expected: &Expected, max_pixels: u64) -> Result<(), String> {
     let say = |e: Error| format!("the proxy can not be read back: {e}");
-    let mut input = input::open(file, max_pixels).map_err(|refusal| match refusal {
-        Refusal::Unsupported(why) | Refusal::Failed(why) => format!("the proxy can not be read back: {why}"),
-    })?;
+    let mut input = input::open(file, max_pixels)
+        .map_err(|refused| format!("the proxy can not be read back: {}", refused.words()))?;
     let kind = if expected.frames.is_some() { media::Type::Video } else { media::Type::Audio };
     let stream = input.streams().best(kind).ok_or("the proxy has no stream that plays")?;
     let index = stream.index();
     if expected.frames.is_some() {
         picture(&stream, expected)?;
     }
-    let codec = decoder(stream.parameters().id()).ok_or("the proxy has no decoder")?;
-    let parameters = stream.parameters();
     let mut voices = Vec::new();
     for s in input.streams().filter(|s| s.parameters().medium() == media::Type::Audio) {
         let opened = codec::Context::from_parameters(s.parameters()).and_then(|c| c.decoder().audio()).map_err(say)?;
@@ -44,15 +42,30 @@ pub fn check(file: Arc<Shared>, expected: &Expected, max_pixels: u64) -> Result<
     if expected.preset.is_relink() && voices != expected.voices {
         return Err(format!("its sound came back as {voices:?} (Hz, channels), not {:?}", expected.voices));
     }
-    let open = |codec: Codec| -> Result<codec::decoder::Opened, Error> {
+    let seen =
+        read_through(&mut input, index, max_pixels).map_err(|why| format!("the proxy can not be read back: {why}"))?;
+    match expected.frames {
+        Some(written) if written != seen => Err(format!("{written} frames were written, {seen} read back")),
+        _ => Ok(()),
+    }
+}
+
+/// How many packets a stream has; the first and the last picture of it (of sound: the first) can be decoded.
+pub fn read_through(input: &mut Input, index: usize, max_pixels: u64) -> Result<u64, String> {
+    let stream = input.stream(index).ok_or("it has no stream that plays")?;
+    let codec = decoder(stream.parameters().id()).ok_or("no decoder for it")?;
+    let parameters = stream.parameters();
+    let kind = parameters.medium();
+    let open = |codec: Codec| {
         let context = codec::Context::from_parameters(parameters.clone())?;
         context.decoder().open_as_with(codec, decoder_options(max_pixels))
     };
+    let say = |e: Error| e.to_string();
     // What the last picture needs: all since the last one that needs nothing.
     let (mut seen, mut tail, mut head) = (0u64, Vec::<Packet>::new(), Vec::new());
     // AAC begins with packets from which nothing comes.
     let enough = if kind == media::Type::Video { 1 } else { 8 };
-    while let Some(packet) = next_packet(&mut input) {
+    while let Some(packet) = next_packet(input) {
         if packet.stream() != index {
             continue;
         }
@@ -65,18 +78,14 @@ pub fn check(file: Arc<Shared>, expected: &Expected, max_pixels: u64) -> Result<
         }
         tail.push(packet);
     }
-    match expected.frames {
-        Some(written) if written != seen => return Err(format!("{written} frames were written, {seen} read back")),
-        _ => {}
-    }
     if decode(open(codec).map_err(say)?, &head) == 0 {
-        return Err("the first frame of the proxy can not be decoded".into());
+        return Err("its first frame can not be decoded".into());
     }
     let at_end = decode(open(codec).map_err(say)?, &tail);
     if kind == media::Type::Video && at_end != tail.len() {
-        return Err("the last frame of the proxy can not be decoded".into());
+        return Err("its last frame can not be decoded".into());
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// How many frames come out.

@@ -10,6 +10,10 @@ pub struct Clock {
     constant: bool,
     expected: u64,
     last: i64,
+    /// Where this part of the recording began.
+    part: i64,
+    /// The longest pause that is believed.
+    leap_secs: i64,
 }
 
 /// Of a varying rate.
@@ -40,7 +44,49 @@ impl Clock {
             constant: !known(&average) || near(rate, average),
             expected: expected.max(0).unsigned_abs(),
             last: -1,
+            part: 0,
+            leap_secs: MAX_LEAP_SECS,
         }
+    }
+
+    /// Numbered pictures: their numbers are their times, however many are missing.
+    pub fn of_sequence(rate: Rational, total: u64) -> Self {
+        let leap_secs = i64::from(i32::MAX);
+        Clock {
+            from: rate.invert(),
+            start: Some(0),
+            rate,
+            constant: true,
+            expected: total,
+            last: -1,
+            part: 0,
+            leap_secs,
+        }
+    }
+
+    /// The same, of a recording of so many parts of which this is the first.
+    pub fn in_parts(self, parts: usize) -> Self {
+        Clock { expected: self.expected.saturating_mul(parts as u64), ..self }
+    }
+
+    /// The time of what follows the last picture.
+    pub fn end(&self) -> i64 {
+        if self.last < 0 { 0 } else { self.last + self.tick() }
+    }
+
+    /// Goes on with the next part, at the same rate.
+    pub fn go_on(&mut self, stream: &Stream<'_>) -> Result<(), String> {
+        let next = Clock::new(stream);
+        if next.constant != self.constant || !near(self.rate, next.rate) {
+            return Err(format!("the next part has {} frames a second, not {}", next.rate, self.rate));
+        }
+        self.part = self.end();
+        (self.from, self.start) = (next.from, next.start);
+        Ok(())
+    }
+
+    fn tick(&self) -> i64 {
+        if self.constant { 1 } else { rescale(1, self.rate.invert(), self.time_base()).max(1) }
     }
 
     /// The clip's first moment, in `from`.
@@ -75,14 +121,12 @@ impl Clock {
         let base = self.time_base();
         let wanted = timestamp.map(|t| {
             let start = *self.start.get_or_insert(t);
-            rescale(t.saturating_sub(start), self.from, base)
+            rescale(t.saturating_sub(start), self.from, base).saturating_add(self.part)
         });
-        let leap = rescale(MAX_LEAP_SECS, Rational(1, 1), base);
+        let leap = rescale(self.leap_secs, Rational(1, 1), base);
         // A pause stays a pause, so that timecode and sound still fit behind it.
         let believable = wanted.filter(|w| (next..=next.saturating_add(leap)).contains(w));
-        let tick = if self.constant { 1 } else { rescale(1, self.rate.invert(), base).max(1) };
-        let fallback = if self.last < 0 { 0 } else { self.last + tick };
-        self.last = believable.unwrap_or(fallback);
+        self.last = believable.unwrap_or(self.end());
         self.last
     }
 }
@@ -105,7 +149,8 @@ mod tests {
     use super::*;
 
     fn clock(rate: Rational, constant: bool) -> Clock {
-        Clock { from: Rational(1, 90_000), start: Some(900), rate, constant, expected: 0, last: -1 }
+        let leap_secs = MAX_LEAP_SECS;
+        Clock { from: Rational(1, 90_000), start: Some(900), rate, constant, expected: 0, last: -1, part: 0, leap_secs }
     }
 
     #[test]

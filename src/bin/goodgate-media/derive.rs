@@ -5,15 +5,16 @@ use crate::clock::Clock;
 use crate::facts::{best, display};
 use crate::file_io::{FileIo, Shared};
 use crate::finish::{Finisher, Looks};
-use crate::input::{self, Refusal, decoder, decoder_options, next_packet};
-use crate::lane::{Item, Lane, share_sound};
+use crate::input::{Refusal, decoder, decoder_options};
+use crate::lane::{Item, Lane};
 use crate::levels;
 use crate::movie::{self, Next, Picture, Plan};
+use crate::pass::{Pass, Seen};
 use crate::pictures;
 use crate::qc::Qc;
+use crate::reel::Reel;
 use crate::sound::{Ear, Track};
-use ffmpeg_next::format::context::Input;
-use ffmpeg_next::{Packet, Stream, codec, decoder::Video, ffi, frame, media};
+use ffmpeg_next::{Stream, codec, decoder::Video, media};
 use goodgate::media::protocol::{Body, Outcome, Request, rotation};
 use goodgate::preset::{Container, Output, Preset};
 use goodgate::timecode::{FrameRate, Timecode};
@@ -22,57 +23,63 @@ use std::io::Write;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub fn derive(clip: File, request: &Request, outputs: Vec<File>, luts: Vec<File>) -> Body {
+pub fn derive(clip: File, request: &Request, outputs: Vec<File>, luts: Vec<File>, more: Vec<File>) -> Body {
     let looks = match Looks::read(request, luts) {
         Ok(looks) => looks,
         Err(why) => return Body::Failed(why),
     };
-    let mut input = match input::open(Shared::new(clip, 0), request.max_pixels) {
-        Ok(input) => input,
+    let mut reel = match Reel::open(clip, more, request.source, request.max_pixels) {
+        Ok(reel) => reel,
         Err(Refusal::Unsupported(why)) => return Body::Unsupported(why),
         Err(Refusal::Failed(why)) => return Body::Failed(why),
     };
     let files: Vec<Arc<Shared>> = outputs.into_iter().map(|f| Shared::new(f, request.output_bytes)).collect();
-    let (picture, sound) = (best(&input, media::Type::Video), best(&input, media::Type::Audio));
-    if picture.is_none() && sound.is_none() {
-        return Body::Unsupported("neither picture nor sound in it".into());
-    }
-    let mut clip = match Clip::open(&input, picture, sound, request, looks) {
+    let mut clip = match Clip::open(&reel, request, looks) {
         Ok(clip) => clip,
         Err(refused) => return refused,
     };
     let lanes = Lanes::start(&clip, request, &files);
-    let seen = Pass::new(&mut clip, &lanes, request).run(&mut input);
-    lanes.finish(&clip, &seen, picture.and_then(|i| input.stream(i)).map_or(0, |s| s.frames()))
+    let seen = Pass::new(&mut clip, &lanes, request.max_frames, request.max_pixels).run(&mut reel);
+    lanes.finish(&clip, &seen)
 }
 
 /// The clip, open for decoding.
-struct Clip {
-    picture: Option<(usize, Video, Clock)>,
+pub struct Clip {
+    pub picture: Option<(usize, Video, Clock)>,
     plan: Option<Picture>,
-    ears: Vec<Ear>,
+    pub ears: Vec<Ear>,
     /// Why a track is not among them.
     deaf: Vec<String>,
     /// The track a player would choose, among `ears`.
     main: Option<usize>,
     still: bool,
+    /// Its tracks of sound lie in files of their own.
+    apart: bool,
+    pub threads: u16,
     notes: Vec<String>,
     looks: Looks,
 }
 
 impl Clip {
-    fn open(
-        input: &Input,
-        picture: Option<usize>,
-        sound: Option<usize>,
-        request: &Request,
-        looks: Looks,
-    ) -> Result<Self, Body> {
+    fn open(reel: &Reel, request: &Request, looks: Looks) -> Result<Self, Body> {
         let mut notes = Vec::new();
         let mut opened = None;
-        if let Some(stream) = picture.and_then(|i| input.stream(i)) {
-            let decoder = open_decoder(&stream, request)?;
-            opened = Some((stream.index(), decoder, Clock::new(&stream), display(&stream)));
+        let input = reel.main();
+        let found = |kind| best(input, kind);
+        if let Some(stream) = found(media::Type::Video).and_then(|i| input.stream(i)) {
+            let decoder =
+                open_decoder(&stream, request.threads, request.max_pixels).map_err(|refused| match refused {
+                    Refusal::Unsupported(why) => Body::Unsupported(why),
+                    Refusal::Failed(why) => Body::Failed(why),
+                })?;
+            let clock = match reel.sequence() {
+                Some((rate, total)) => Clock::of_sequence(rate, total),
+                None => Clock::new(&stream).in_parts(reel.parts_left() + 1),
+            };
+            if reel.sequence().is_some() && decoder.codec().is_some_and(|c| c.name() == "exr") {
+                notes.push("its linear light is shown with the curve of sRGB".into());
+            }
+            opened = Some((stream.index(), decoder, clock, display(&stream)));
         }
         let plan = opened.as_ref().map(|(_, _, clock, display)| Picture {
             time_base: clock.time_base(),
@@ -86,19 +93,29 @@ impl Clip {
         });
         let start = opened.as_ref().map(|(_, _, clock, _)| (clock.start(), clock.from()));
         let (mut ears, mut deaf, mut main) = (Vec::new(), Vec::new(), None);
-        for stream in input.streams().filter(|s| s.parameters().medium() == media::Type::Audio) {
-            match Ear::open(&stream, start, request.max_pixels) {
-                Ok(ear) => {
-                    if Some(stream.index()) == sound {
-                        main = Some(ears.len());
+        for (side, input) in reel.inputs().enumerate() {
+            let sound = best(input, media::Type::Audio);
+            // Sound beside it begins when the picture does.
+            let start = start.filter(|_| side == 0);
+            for stream in input.streams().filter(|s| s.parameters().medium() == media::Type::Audio) {
+                match Ear::open(&stream, side, start, request.max_pixels) {
+                    Ok(ear) => {
+                        if Some(stream.index()) == sound {
+                            main = main.or(Some(ears.len()));
+                        }
+                        ears.push(ear);
                     }
-                    ears.push(ear);
+                    Err(why) => deaf.push(why),
                 }
-                Err(why) => deaf.push(why),
             }
         }
         let picture = opened.map(|(index, decoder, clock, _)| (index, decoder, clock));
-        Ok(Clip { picture, plan, ears, deaf, main, still: input.format().name().ends_with("_pipe"), notes, looks })
+        if picture.is_none() && ears.is_empty() && deaf.is_empty() {
+            return Err(Body::Unsupported("neither picture nor sound in it".into()));
+        }
+        let still = reel.sequence().is_none() && input.format().name().ends_with("_pipe");
+        let (apart, threads) = (reel.apart(), request.threads);
+        Ok(Clip { picture, plan, ears, deaf, main, still, apart, threads, notes, looks })
     }
 
     /// What is done to the pictures of one output, by its place in the request.
@@ -146,6 +163,8 @@ impl Clip {
         let mut notes = self.notes.clone();
         let tracks = match recipe.preset.is_relink() {
             true => self.tracks(),
+            // Of a take that lies in several files, no track is more than the others.
+            false if self.apart && self.picture.is_none() => self.tracks(),
             false => {
                 if self.main.is_none() && self.picture.is_some() {
                     notes.extend(self.deaf.first().map(|why| format!("without sound: {why}")));
@@ -165,11 +184,11 @@ impl Clip {
     }
 }
 
-fn open_decoder(stream: &Stream<'_>, request: &Request) -> Result<Video, Body> {
+pub fn open_decoder(stream: &Stream<'_>, threads: u16, max_pixels: u64) -> Result<Video, Refusal> {
     let codec = decoder(stream.parameters().id());
-    let codec = codec.ok_or_else(|| Body::Unsupported("no decoder for its picture in this libav".into()))?;
-    let mut options = decoder_options(request.max_pixels);
-    options.set("threads", &request.threads.to_string());
+    let codec = codec.ok_or_else(|| Refusal::Unsupported("no decoder for its picture in this libav".into()))?;
+    let mut options = decoder_options(max_pixels);
+    options.set("threads", &threads.to_string());
     if codec.name() == "exr" {
         // Linear light would look black.
         options.set("apply_trc", "iec61966_2_1");
@@ -178,7 +197,7 @@ fn open_decoder(stream: &Stream<'_>, request: &Request) -> Result<Video, Body> {
         context.set_time_base(stream.time_base());
         context.decoder().open_as_with(codec, options)
     });
-    opened.and_then(|d| d.video()).map_err(|e| Body::Failed(format!("its decoder does not start: {e}")))
+    opened.and_then(|d| d.video()).map_err(|e| Refusal::Failed(format!("its decoder does not start: {e}")))
 }
 
 /// The clip's start counted at the picture's own rate: containers hold no other, and libav says nothing when it leaves
@@ -205,14 +224,14 @@ fn start_tc(request: &Request, clock: &Clock, notes: &mut Vec<String>) -> Option
 /// A lane with the outputs it answers for, by their place in the request.
 type Running = (Lane, Vec<usize>);
 
-struct Lanes {
+pub struct Lanes {
     running: Vec<Running>,
     /// Outputs that no lane makes.
     answered: Vec<Option<Outcome>>,
     /// Where pictures go in.
-    picture: Next,
+    pub picture: Next,
     /// Where sound goes in, and which tracks.
-    sound: Vec<(SyncSender<Item>, Vec<usize>)>,
+    pub sound: Vec<(SyncSender<Item>, Vec<usize>)>,
     outputs: Vec<Output>,
     /// Findings, and where they go.
     qc: Option<(Arc<Mutex<Qc>>, usize, Arc<Shared>)>,
@@ -289,22 +308,22 @@ impl Lanes {
         (0..self.outputs.len()).filter(|i| self.answered[*i].is_none() && wanted(self.outputs[*i])).collect()
     }
 
-    fn find(&self, note: impl FnOnce(&mut Qc)) {
+    pub fn find(&self, note: impl FnOnce(&mut Qc)) {
         if let Some((qc, ..)) = &self.qc {
             note(&mut qc.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    fn want_more(&self) -> bool {
+    pub fn want_more(&self) -> bool {
         self.running.iter().any(|(lane, _)| lane.wants_more())
     }
 
-    fn finish(mut self, clip: &Clip, seen: &Seen, announced: i64) -> Body {
+    fn finish(mut self, clip: &Clip, seen: &Seen) -> Body {
         // The ends of the chain; each lane drops the next one's when it is done.
         (self.picture, self.sound) = (None, Vec::new());
-        let mut notes = seen.damage(announced);
+        let mut notes = seen.damage();
         notes.extend(clip.ears.iter().filter_map(Ear::damage));
-        let short = seen.lost(announced);
+        let short = seen.lost();
         for (lane, places) in self.running.drain(..).rev() {
             for (at, made) in places.iter().zip(lane.finish(places.len())) {
                 let is_movie = matches!(self.outputs[*at], Output::Proxy(_));
@@ -344,148 +363,4 @@ fn write_qc(qc: &Mutex<Qc>, seen: &Seen, file: &Arc<Shared>) -> Outcome {
 fn done(frames: u64, note: Option<String>, more: &[String]) -> Outcome {
     let notes: Vec<String> = note.into_iter().chain(more.iter().cloned()).collect();
     Outcome::Done { frames, note: (!notes.is_empty()).then(|| notes.join("; ")) }
-}
-
-/// What the pass over the clip saw.
-#[derive(Default)]
-struct Seen {
-    frames: u64,
-    packets: u64,
-    /// Packets that the container itself says are not shown.
-    hidden: u64,
-    bad: u64,
-    too_long: Option<String>,
-    /// The time of the last picture.
-    last: Option<i64>,
-    /// Everything was read; else nobody wanted more.
-    to_the_end: bool,
-}
-
-impl Seen {
-    /// What of the clip could not be used, in words.
-    fn damage(&self, announced: i64) -> Vec<String> {
-        let mut out = Vec::new();
-        let announced = u64::try_from(announced).unwrap_or(0);
-        if announced > self.packets && self.to_the_end {
-            let missing = announced - self.packets;
-            out.push(format!("{missing} of {announced} frames are missing: the file ends early or is damaged"));
-        }
-        if self.bad > 0 {
-            out.push(format!("{} of {} frames are damaged", self.bad, self.packets));
-        }
-        out
-    }
-
-    /// Why a proxy has not as many frames as its original, which nothing could be relinked to.
-    fn lost(&self, announced: i64) -> Option<String> {
-        let announced = u64::try_from(announced).unwrap_or(0);
-        let counted = if announced > 0 { announced } else { self.packets };
-        let shown = counted.saturating_sub(self.hidden);
-        let wrong = if announced > 0 { self.frames != shown } else { self.bad > 0 && self.frames < shown };
-        wrong.then(|| {
-            format!("{} of {shown} frames can be decoded: with another count nothing can be relinked", self.frames)
-        })
-    }
-
-    fn nothing(&self) -> String {
-        match (self.packets, self.bad) {
-            (0, _) => "no frames: the file ends before its first one".into(),
-            (_, 0) => "no frames: none came out of its decoder".into(),
-            (n, _) => format!("none of its {n} frames can be decoded"),
-        }
-    }
-}
-
-/// The one reading of a clip.
-struct Pass<'a> {
-    clip: &'a mut Clip,
-    lanes: &'a Lanes,
-    max_frames: u64,
-    seen: Seen,
-}
-
-impl<'a> Pass<'a> {
-    fn new(clip: &'a mut Clip, lanes: &'a Lanes, request: &Request) -> Self {
-        Pass { clip, lanes, max_frames: request.max_frames, seen: Seen::default() }
-    }
-
-    fn run(mut self, input: &mut Input) -> Seen {
-        while self.lanes.want_more() && self.seen.too_long.is_none() {
-            let Some(packet) = next_packet(input) else {
-                self.seen.to_the_end = true;
-                self.see(None);
-                (0..self.clip.ears.len()).for_each(|at| self.hear(at, None));
-                break;
-            };
-            if self.clip.picture.as_ref().is_some_and(|(index, ..)| *index == packet.stream()) {
-                self.see(Some(&packet));
-            } else if let Some(at) = self.clip.ears.iter().position(|e| e.index == packet.stream()) {
-                self.hear(at, Some(&packet));
-            }
-        }
-        self.seen
-    }
-
-    fn hear(&mut self, at: usize, packet: Option<&Packet>) {
-        let lanes = self.lanes;
-        self.clip.ears[at].hear(packet, &mut |frame| {
-            for (into, tracks) in &lanes.sound {
-                if tracks.contains(&at) {
-                    // A lane that is gone says so itself.
-                    let _ = into.send(Item::Sound(at, share_sound(&frame)));
-                }
-            }
-        });
-    }
-
-    fn see(&mut self, packet: Option<&Packet>) {
-        let Some((_, decoder, clock)) = &mut self.clip.picture else { return };
-        let seen = &mut self.seen;
-        let sent = match packet {
-            Some(packet) => decoder.send_packet(packet),
-            None => decoder.send_eof(),
-        };
-        if let Some(packet) = packet {
-            if sent.is_err() {
-                self.lanes.find(|qc| qc.damage(seen.packets));
-            }
-            seen.packets += 1;
-            seen.bad += u64::from(sent.is_err());
-            // SAFETY: the packet is alive.
-            let flags = unsafe { (*ffmpeg_next::packet::Ref::as_ptr(packet)).flags };
-            seen.hidden += u64::from(flags & ffi::AV_PKT_FLAG_DISCARD != 0);
-        }
-        loop {
-            let mut frame = frame::Video::empty();
-            match decoder.receive_frame(&mut frame) {
-                Ok(()) => {
-                    if frame.is_corrupt() || frame.has_decode_errors() {
-                        self.lanes.find(|qc| qc.damage(seen.frames));
-                    }
-                    seen.frames += 1;
-                    if seen.frames > self.max_frames {
-                        seen.too_long = Some(format!("longer than its limit of {} frames", self.max_frames));
-                        return;
-                    }
-                    let at = clock.at(frame.timestamp());
-                    frame.set_pts(Some(at));
-                    if let Some(before) = seen.last
-                        && clock.constant()
-                        && at > before + 1
-                    {
-                        self.lanes.find(|qc| qc.gap(seen.frames - 1, (at - before - 1).unsigned_abs()));
-                    }
-                    seen.last = Some(at);
-                    if let Some(into) = &self.lanes.picture {
-                        let _ = into.send(Item::Picture(frame));
-                    }
-                }
-                Err(ffmpeg_next::Error::InvalidData) => {
-                    self.lanes.find(|qc| qc.damage(seen.frames));
-                    seen.bad += 1;
-                }
-                Err(_) => return,
-            }
-        }
-    }
 }

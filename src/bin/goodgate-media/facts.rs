@@ -1,5 +1,6 @@
 //! `probe`: what libav says of a clip, uninterpreted.
 
+use crate::check::read_through;
 use crate::file_io::Shared;
 use crate::input::{self, Refusal};
 use ffmpeg_next::codec::packet::side_data;
@@ -20,7 +21,8 @@ const FIRST_UNITS: usize = 15;
 const MDPM: &[u8; 20] = b"\x17\xee\x8c\x60\xf8\x4d\x11\xd9\x8c\xd6\x08\x00\x20\x0c\x9a\x66MDPM";
 
 pub fn probe(clip: File, request: &Request) -> Body {
-    let mut input = match input::open(Shared::new(clip, 0), request.max_pixels) {
+    let clip = Shared::new(clip, 0);
+    let mut input = match input::open(clip.clone(), request.max_pixels) {
         Ok(input) => input,
         Err(Refusal::Unsupported(why)) => return Body::Unsupported(why),
         Err(Refusal::Failed(why)) => return Body::Failed(why),
@@ -58,6 +60,10 @@ pub fn probe(clip: File, request: &Request) -> Body {
             }
         }
     }
+    facts.whole = wanted.filter(|_| request.whole).map(|index| match input::open(clip, request.max_pixels) {
+        Ok(mut input) => read_through(&mut input, index, request.max_pixels),
+        Err(refused) => Err(refused.words()),
+    });
     Body::Facts(Box::new(facts))
 }
 

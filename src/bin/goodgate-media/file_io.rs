@@ -6,17 +6,27 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One open file, shared by whoever reads or writes it.
+/// One open file, or a picture in memory, shared by whoever reads or writes it.
 pub struct Shared {
-    file: File,
+    body: Body,
     cap_bytes: u64,
     /// The first write that failed, in words: libav keeps only a number.
     trouble: Mutex<Option<String>>,
 }
 
+enum Body {
+    File(File),
+    Bytes(Vec<u8>),
+}
+
 impl Shared {
     pub fn new(file: File, cap_bytes: u64) -> Arc<Self> {
-        Arc::new(Shared { file, cap_bytes, trouble: Mutex::new(None) })
+        Arc::new(Shared { body: Body::File(file), cap_bytes, trouble: Mutex::new(None) })
+    }
+
+    /// To be read only.
+    pub fn bytes(bytes: Vec<u8>) -> Arc<Self> {
+        Arc::new(Shared { body: Body::Bytes(bytes), cap_bytes: 0, trouble: Mutex::new(None) })
     }
 
     pub fn trouble(&self) -> Option<String> {
@@ -40,13 +50,22 @@ impl FileIo {
 
     /// By lseek: statx is not among the calls we keep.
     pub fn len(&self) -> io::Result<u64> {
-        (&self.shared.file).seek(SeekFrom::End(0))
+        match &self.shared.body {
+            Body::File(file) => (&mut &*file).seek(SeekFrom::End(0)),
+            Body::Bytes(bytes) => Ok(bytes.len() as u64),
+        }
     }
 }
 
 impl Read for FileIo {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.shared.file.read_at(buf, self.at)?;
+        let n = match &self.shared.body {
+            Body::File(file) => file.read_at(buf, self.at)?,
+            Body::Bytes(bytes) => {
+                let from = usize::try_from(self.at).unwrap_or(usize::MAX).min(bytes.len());
+                (&bytes[from..]).read(buf)?
+            }
+        };
         self.at += n as u64;
         Ok(n)
     }
@@ -58,7 +77,8 @@ impl Write for FileIo {
             self.shared.note(format!("larger than its limit of {} bytes", self.shared.cap_bytes));
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        match self.shared.file.write_at(buf, self.at) {
+        let Body::File(file) = &self.shared.body else { return Err(io::ErrorKind::Unsupported.into()) };
+        match file.write_at(buf, self.at) {
             Ok(n) => {
                 self.at += n as u64;
                 Ok(n)

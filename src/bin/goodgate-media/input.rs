@@ -30,6 +30,14 @@ pub enum Refusal {
     Failed(String),
 }
 
+impl Refusal {
+    pub fn words(self) -> String {
+        match self {
+            Self::Unsupported(why) | Self::Failed(why) => why,
+        }
+    }
+}
+
 pub fn open(clip: Arc<Shared>, max_pixels: u64) -> Result<Input, Refusal> {
     let source = FileIo::new(clip);
     if source.len().is_ok_and(|n| n == 0) {

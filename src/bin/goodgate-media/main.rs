@@ -2,8 +2,8 @@
 //! nothing else: descriptors instead of paths, no environment, no network, and before the first byte of media it
 //! gives up every right it could misuse (`confine.rs`). It dies easily; its parent names the death and goes on.
 //!
-//! `probe REQUEST` and `derive REQUEST` read the clip on descriptor 0 and answer on descriptor 1
-//! (`goodgate::media::protocol`). `selftest ACT` tries what must be impossible.
+//! `probe REQUEST` and `derive REQUEST` read the clip on descriptor 0 (and LUTs and its further files behind the outputs) and answer
+//! on descriptor 1 (`goodgate::media::protocol`). `selftest ACT` tries what must be impossible.
 
 mod burn;
 mod check;
@@ -21,14 +21,16 @@ mod look;
 mod matrix;
 mod movie;
 mod mux;
+mod pass;
 mod pictures;
 mod poster;
 mod qc;
+mod reel;
 mod scale;
 mod selftest;
 mod sound;
 
-use goodgate::media::protocol::{Body, FIRST_OUTPUT_FD, MAX_LUTS, MAX_OUTPUTS, Reply, Request, VERSION};
+use goodgate::media::protocol::{Body, FIRST_OUTPUT_FD, MAX_LUTS, MAX_MORE, MAX_OUTPUTS, Reply, Request, VERSION};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["probe" | "derive", request] => match serde_json::from_str::<Request>(request) {
             Ok(request) if request.outputs.len() > MAX_OUTPUTS => usage("too many outputs"),
             Ok(request) if request.luts.len() > MAX_LUTS => usage("too many LUTs"),
+            Ok(request) if usize::from(request.more) > MAX_MORE => usage("too many files"),
             Ok(request) if request.version == VERSION => answer(args[0], &request),
             Ok(request) => usage(&format!("a request of version {}: another goodgate", request.version)),
             Err(e) => usage(&format!("the request can not be read: {e}")),
@@ -63,12 +66,13 @@ fn answer(verb: &str, request: &Request) -> ExitCode {
     };
     let mut fds = FIRST_OUTPUT_FD..;
     let outputs: Vec<File> = fds.by_ref().take(request.outputs.len()).map(inherited).collect();
-    let luts: Vec<File> = fds.take(request.luts.len()).map(inherited).collect();
+    let luts: Vec<File> = fds.by_ref().take(request.luts.len()).map(inherited).collect();
+    let more: Vec<File> = fds.take(request.more.into()).map(inherited).collect();
     // Without it libav's errors have no words.
     ffmpeg_next::util::error::register_all();
     // Warnings would drown the one line that says why a clip can not be read.
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
-    let ours = FIRST_OUTPUT_FD as u32 + (outputs.len() + luts.len()) as u32;
+    let ours = FIRST_OUTPUT_FD as u32 + (outputs.len() + luts.len() + more.len()) as u32;
     let clip_fd = u32::try_from(clip.as_raw_fd()).ok();
     let rights = confine::confine(request.memory_bytes, request.cpu_secs, request.output_bytes, ours, clip_fd);
     let body = if !rights.any() && !request.allow_unconfined {
@@ -76,7 +80,7 @@ fn answer(verb: &str, request: &Request) -> ExitCode {
     } else if verb == "probe" {
         facts::probe(clip, request)
     } else {
-        derive::derive(clip, request, outputs, luts)
+        derive::derive(clip, request, outputs, luts, more)
     };
     let sent = std::io::stdout().write_all(&Reply::new(body).to_bytes());
     // Not by returning: destructors of C libraries have nothing to give and much to crash on.

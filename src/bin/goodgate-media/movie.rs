@@ -117,7 +117,8 @@ impl Movie {
         let mxf = plan.recipe.container == Container::Mxf;
         let voice = |(place, track): &(usize, Track)| match preset.is_relink() {
             true => Voice::pcm(*place, *track, mxf),
-            false => Voice::aac(*place, *track),
+            // Tracks of a take in several files stay as they are.
+            false => Voice::aac(*place, *track, plan.tracks.len() == 1),
         };
         let voices = plan.tracks.iter().map(voice).collect::<Result<_, _>>()?;
         Ok(Movie { plan, finisher, scaler, video: None, voices, mux: None, early: Vec::new(), frames: 0 })

@@ -21,10 +21,16 @@ pub struct Track {
 
 /// Decodes one track.
 pub struct Ear {
+    /// Which of the clip's files.
+    pub side: usize,
     pub index: usize,
     pub track: Track,
     /// Where the picture starts, in the track's time base: there the proxy's time is zero.
     start: i64,
+    /// Of this part of the recording: its own time base, and where it begins in the track's.
+    part: (Rational, i64),
+    /// Where the sound so far ends, in the track's time base.
+    end: i64,
     decoder: codec::decoder::Audio,
     pub frames: u64,
     pub bad: u64,
@@ -32,7 +38,12 @@ pub struct Ear {
 
 impl Ear {
     /// `start` is the picture's first moment with its time base.
-    pub fn open(stream: &Stream<'_>, start: Option<(i64, Rational)>, max_pixels: u64) -> Result<Self, String> {
+    pub fn open(
+        stream: &Stream<'_>,
+        side: usize,
+        start: Option<(i64, Rational)>,
+        max_pixels: u64,
+    ) -> Result<Self, String> {
         let codec = decoder(stream.parameters().id()).ok_or("no decoder for its sound in this libav")?;
         let say = |e: Error| format!("its sound can not be read: {e}");
         let context = codec::Context::from_parameters(stream.parameters()).map_err(say)?;
@@ -56,8 +67,32 @@ impl Ear {
         if track.rate_hz == 0 || track.channels == 0 {
             return Err("its sound can not be read: neither rate nor channels are known".into());
         }
-        let start = start.map_or(stream.start_time(), |(at, base)| rescale(at, base, time_base));
-        Ok(Ear { index: stream.index(), track, start, decoder: opened, frames: 0, bad: 0 })
+        let own = Some(stream.start_time()).filter(|t| *t != ffi::AV_NOPTS_VALUE).unwrap_or(0);
+        let start = start.map_or(own, |(at, base)| rescale(at, base, time_base));
+        let (index, part) = (stream.index(), (time_base, 0));
+        Ok(Ear { side, index, track, start, part, end: 0, decoder: opened, frames: 0, bad: 0 })
+    }
+
+    /// Goes on with the same track of the next part, which begins at `from` in the track's time base.
+    pub fn go_on(
+        &mut self,
+        stream: &Stream<'_>,
+        start: Option<(i64, Rational)>,
+        from: i64,
+        max_pixels: u64,
+    ) -> Result<(), String> {
+        let next = Ear::open(stream, self.side, start, max_pixels)?;
+        let (is, was) = (next.track, self.track);
+        if (is.rate_hz, is.channels) != (was.rate_hz, was.channels) {
+            return Err("the next part has other sound".into());
+        }
+        (self.index, self.start, self.decoder) = (next.index, next.start, next.decoder);
+        self.part = (is.time_base, from);
+        Ok(())
+    }
+
+    pub fn end(&self) -> i64 {
+        self.end
     }
 
     /// One packet in, `None` at the end; its sound out.
@@ -70,7 +105,12 @@ impl Ear {
         let mut frame = frame::Audio::empty();
         while self.decoder.receive_frame(&mut frame).is_ok() {
             self.frames += 1;
-            let pts = frame.timestamp().map(|t| t.saturating_sub(self.start));
+            let (base, from) = self.part;
+            let here = |t: i64| rescale(t.saturating_sub(self.start), base, self.track.time_base);
+            let pts = frame.timestamp().map(|t| here(t).saturating_add(from));
+            let samples = Rational(1, self.track.rate_hz.max(1) as i32);
+            let length = rescale(frame.samples() as i64, samples, self.track.time_base);
+            self.end = pts.unwrap_or(self.end).saturating_add(length);
             frame.set_pts(pts);
             each(std::mem::replace(&mut frame, frame::Audio::empty()));
         }
@@ -164,15 +204,18 @@ pub struct Voice {
 }
 
 impl Voice {
-    /// What a browser plays: stereo.
-    pub fn aac(place: usize, track: Track) -> Result<Self, String> {
-        let encoder = aac().map_err(|e| format!("no AAC encoder: {e}"))?;
-        let spec = |first: &frame::Audio| {
+    /// What a browser plays: stereo, or a track of one channel as it is.
+    pub fn aac(place: usize, track: Track, stereo: bool) -> Result<Self, String> {
+        let channels = if stereo || track.channels > 1 { 2 } else { 1 };
+        let layout = ChannelLayout::default(channels.into());
+        let encoder = aac(layout).map_err(|e| format!("no AAC encoder: {e}"))?;
+        let spec = move |first: &frame::Audio| {
+            let layout = if channels == 1 { "mono" } else { "stereo" };
             // Tracks of a recorder, not a surround mix: the first two are what one listens to.
             let pan = if !has_layout(first) && first.channels() > 2 { "pan=stereo|c0=c0|c1=c1," } else { "" };
             format!(
                 "{pan}aresample={AUDIO_RATE_HZ}:async=1:first_pts=0,\
-                 aformat=sample_fmts=fltp:sample_rates={AUDIO_RATE_HZ}:channel_layouts=stereo"
+                 aformat=sample_fmts=fltp:sample_rates={AUDIO_RATE_HZ}:channel_layouts={layout}"
             )
         };
         let mut through = Through::new(track.time_base, Box::new(spec));
@@ -182,7 +225,7 @@ impl Voice {
             through,
             encoder,
             rate_hz: AUDIO_RATE_HZ,
-            channels: 2,
+            channels,
             padded: false,
             samples: 0,
             frames: 0,
@@ -258,12 +301,12 @@ fn collect(encoder: &mut encoder::audio::Encoder, out: &mut Vec<Packet>) {
     }
 }
 
-fn aac() -> Result<encoder::audio::Encoder, Error> {
+fn aac(layout: ChannelLayout) -> Result<encoder::audio::Encoder, Error> {
     let codec = encoder::find_by_name("aac").ok_or(Error::EncoderNotFound)?;
     let mut audio = codec::Context::new_with_codec(codec).encoder().audio()?;
     audio.set_rate(AUDIO_RATE_HZ as i32);
     audio.set_format(format::Sample::F32(format::sample::Type::Planar));
-    audio.set_channel_layout(ChannelLayout::STEREO);
+    audio.set_channel_layout(layout);
     audio.set_bit_rate(AUDIO_BITS_PER_SECOND);
     audio.set_time_base(Rational(1, AUDIO_RATE_HZ as i32));
     audio.set_flags(codec::Flags::GLOBAL_HEADER);

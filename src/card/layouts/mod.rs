@@ -37,7 +37,7 @@ mod p2;
 mod panasonic;
 mod parts;
 mod red;
-mod sequence;
+pub(super) mod sequence;
 mod sony_m4root;
 mod sony_xavc;
 mod sony_xocn;

@@ -121,6 +121,33 @@ fn midnight(numbers: &[u64]) -> Option<usize> {
     (wraps && numbers[widest] - numbers[widest - 1] > 1).then_some(widest)
 }
 
+/// More than so many that are missing are not filled: such numbers count something else.
+const MOST_LOST: u64 = 1000;
+
+/// Where each frame of a sequence stands, counted from 0, and how many frames it has with those that are missing. Numbers
+/// that cannot be counted, or that count in steps, leave nothing out.
+pub(crate) fn places(frames: &[&RelPath]) -> (Vec<u64>, u64) {
+    let have = frames.len() as u64;
+    let plain = || ((0..have).collect(), have);
+    let numbers: Vec<u64> = frames.iter().filter_map(|p| number(p)).map(|(n, _)| n).collect();
+    let (Some(first), Some(greatest)) = (numbers.first().copied(), numbers.iter().max().copied()) else {
+        return plain();
+    };
+    let steps: HashSet<u64> = numbers.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
+    if numbers.len() != frames.len() || (steps.len() == 1 && have > 2) || frames.iter().any(|p| is_photos(p)) {
+        return plain();
+    }
+    // After the last frame of a day comes 0.
+    let place = |n: u64| if n >= first { Some(n - first) } else { (greatest - first).checked_add(n)?.checked_add(1) };
+    let places: Vec<u64> = numbers.iter().filter_map(|n| place(*n)).collect();
+    let total = places.last().map_or(0, |last| last.saturating_add(1));
+    let rises = places.len() == frames.len() && places.windows(2).all(|w| w[0] < w[1]);
+    if !rises || total - have > MOST_LOST.max(have) {
+        return plain();
+    }
+    (places, total)
+}
+
 /// Where a numbering begins and ends is not known, and one that leaves out the same count each time was made like that.
 fn missing(listing: &Listing, clip: &FoundClip, frames: &[u32]) -> Option<Warning> {
     let path = |i: u32| &listing.files[i as usize].relpath;
@@ -256,6 +283,20 @@ mod tests {
         assert_eq!(of(&[0, 2, 2_159_998, 2_159_999]), (1, "a.2159998.ari".into()));
         assert_eq!(of(&[0, 1, 2_073_597, 2_073_598]), (1, "a.0000000.ari".into()), "not the last of a day");
         assert_eq!(midnight(&[]), None);
+    }
+
+    #[test]
+    fn a_frame_stands_where_its_number_says() {
+        let of = |numbers: &[u64]| {
+            let paths: Vec<RelPath> = numbers.iter().map(|n| RelPath::new(format!("a.{n:07}.exr")).unwrap()).collect();
+            places(&paths.iter().collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[101, 102, 105]), (vec![0, 1, 4], 5));
+        assert_eq!(of(&[10, 20, 30]), (vec![0, 1, 2], 3), "every tenth is whole");
+        assert_eq!(of(&[2_073_598, 2_073_599, 0, 2]), (vec![0, 1, 2, 4], 5), "over midnight");
+        assert_eq!(of(&[1, 1_000_000]), (vec![0, 1], 2), "so many are not filled");
+        assert_eq!(of(&[7, 7]), (vec![0, 1], 2));
+        assert_eq!(of(&[]), (vec![], 0));
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl<'a> Room<'a> {
             return Ok(None);
         }
         let looks = Looks::read(if proxies { &station.config.looks } else { &[] });
+        looks.problems().for_each(|problem| progress.event(Event::Note(&problem)));
         Ok(Some(Room { station, roll, tool, roots, clips, proxies, looks, known: BTreeMap::new() }))
     }
 
@@ -253,8 +254,10 @@ impl<'a> Room<'a> {
                 Output::Poster | Output::Filmstrip | Output::FilmstripIndex => metadata.video.is_some(),
                 Output::Waveform => !metadata.audio.is_empty(),
             };
+            // A file beside a row that failed is what was there before.
+            let good = |look: &Worn, row: &ProxyFile| row.state == MediaState::Ok && row.look == look.record;
             match look {
-                Ok(look) if there && row.map_or(look.record.is_none(), |row| row.look == look.record) => {
+                Ok(look) if there && row.map_or(look.record.is_none(), |row| good(look, row)) => {
                     self.set(catalog, clip, &wanted, Ok(None))?;
                 }
                 // A proxy that was made while its look could be had stays.

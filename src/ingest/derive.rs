@@ -167,7 +167,8 @@ impl Room<'_> {
                 // One that was made while its look could be had stays.
                 (Err(_), _) => there,
                 (Ok(look), None) => look.record.is_none(),
-                (Ok(_), Some(row)) => !want.differs(row),
+                // A file beside a row that failed is what was there before.
+                (Ok(_), Some(row)) => !want.differs(row) && row.state != MediaState::Failed,
             };
             if there && looks_right && want.look.is_err() {
                 continue;

@@ -92,6 +92,7 @@ impl<'a> Room<'a> {
             return Ok(None);
         }
         let looks = Looks::read(if proxies { &station.config.looks } else { &[] });
+        looks.problems().for_each(|problem| progress.event(Event::Note(&problem)));
         let (known, dark, beside) = (BTreeMap::new(), BTreeMap::new(), None);
         Ok(Some(Room { station, roll, tool, roots, clips, proxies, looks, known, dark, beside }))
     }

@@ -71,10 +71,19 @@ impl Looks {
         let Some(ready) = self.0.iter().find(|r| is_for(&r.look)) else { return Ok(Worn::default()) };
         match &ready.files {
             Ok(files) => Ok(subject.wear(&ready.look, files, output)),
-            Err((_, problem)) => {
-                Err(format!("look \"{}\": {problem}; put it back or change the settings", ready.look.name))
-            }
+            Err(problem) => Err(ready.said(problem)),
         }
+    }
+
+    /// Of each look that can not be had, why.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(|ready| ready.files.as_ref().err().map(|problem| ready.said(problem)))
+    }
+}
+
+impl Ready {
+    fn said(&self, (_, problem): &(&str, String)) -> String {
+        format!("look \"{}\": {problem}; put it back or change the settings", self.look.name)
     }
 }
 

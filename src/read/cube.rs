@@ -53,7 +53,8 @@ pub fn parse(bytes: &[u8]) -> Result<Cube, String> {
             "LUT_1D_SIZE" | "LUT_1D_INPUT_RANGE" => {
                 return Err(at("a 1D LUT, which is not read here: only 3D LUTs without a shaper"));
             }
-            _ => return Err(at(&format!("\"{}\" is not known here", short(word)))),
+            _ if word.contains('\u{fffd}') || word.contains(char::is_control) => return Err(at("not a text")),
+            _ => return Err(at(&format!("\"{}\" is not known here", word.chars().take(40).collect::<String>()))),
         }
     }
     if cube.size == 0 {
@@ -74,10 +75,6 @@ fn colour(text: &str) -> Option<[f32; 3]> {
     const LIMIT: f64 = 1e6;
     let three = triple(text)?;
     three.iter().all(|v| v.abs() <= LIMIT).then(|| three.map(|v| v as f32))
-}
-
-fn short(word: &str) -> String {
-    word.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
 /// 64..940 of 1023 are black and white of a LUT made for video range.
@@ -164,7 +161,7 @@ mod tests {
         assert!(refused("0 0 0\n").contains("before LUT_3D_SIZE"));
         assert!(refused(neutral("LUT_3D_SIZE 2").replace("0 1 0", "# x\nTITLE x")).contains("among the colours"));
         assert!(refused("").contains("not a 3D LUT"));
-        assert!(refused(b"\x89PNG\r\n\x1a\n\0\0\0").contains("not known here"));
+        assert!(refused(b"\x89PNG\r\n\x1a\n\0\0\0").contains("not a text"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::copying::standing_proof;
 use super::places::{INDEX_BYTES, Source};
-use super::targets::ignored;
+use super::targets::{PROXY_FOLDER, ignored, in_proxy_folder};
 use super::{IngestError, Job, Station, brought};
 use crate::card::{self, Regrouped, Takes};
 use crate::catalog::{Catalog, ClipRow};
@@ -231,6 +231,17 @@ fn seal_one(
                 e.relpath(),
                 mhl::FOLDER
             ));
+        }
+        let own =
+            entries.iter().filter(|e| in_proxy_folder(e.relpath()) && history.ignores(e.relpath(), false)).count();
+        if own > 0 {
+            // The card got such folders after a seal that left them to ours.
+            let text = format!(
+                "\"{}\": {own} files of the card in folders \"{PROXY_FOLDER}\" are proven and in no manifest: its first \
+                 one leaves such folders out",
+                dest.name
+            );
+            catalog.log(job.card, Some(job.id), &text, Timestamp::now()).map_err(|e| e.to_string())?;
         }
         entries.retain(|e| !never(e.relpath()) && !history.records.contains_key(e.relpath()));
         for generation in history.generations.iter().filter(|g| !known.contains(g)) {

@@ -114,9 +114,13 @@ pub(super) fn ignored<'a>(config: &Config, files: impl Iterator<Item = &'a RelPa
     out
 }
 
-/// In any case of letters: on most filesystems of editors it would be the same folder.
 fn has_proxy_folder<'a>(mut files: impl Iterator<Item = &'a RelPath>) -> bool {
-    files.any(|p| p.parent().segments().any(|s| s.eq_ignore_ascii_case(PROXY_FOLDER.as_bytes())))
+    files.any(in_proxy_folder)
+}
+
+/// In any case of letters: on most filesystems of editors it would be the same folder.
+pub(super) fn in_proxy_folder(file: &RelPath) -> bool {
+    file.parent().segments().any(|s| s.eq_ignore_ascii_case(PROXY_FOLDER.as_bytes()))
 }
 
 impl Room<'_> {

@@ -234,17 +234,23 @@ fn numbered_pictures_become_one_proxy_and_frame_n_stays_frame_n() {
 #[test]
 fn a_picture_of_a_sequence_that_is_damaged_costs_itself_only() {
     let p = station(RELINK);
-    let folder = dpx(&p, 6);
+    let folder = dpx(&p, 8);
     // Its header still says how long it should be.
     std::fs::write(folder.join("shot.0086403.dpx"), [b"SDPX".as_slice(), &[0; 4000]].concat()).unwrap();
+    // Another size.
+    std::fs::remove_file(folder.join("shot.0086406.dpx")).unwrap();
+    film(&p, "seq/shot.%07d.dpx", "-f lavfi -i testsrc2=s=160x90 -frames:v 1 -start_number 86406");
     offload(&p);
     let c = clip(&p, "shot");
     let shown = frames(path_of(row(&c, "prores-proxy")));
-    assert_eq!((shown.len(), &shown[3]), (6, &shown[2]), "{c}");
-    assert_ne!(shown[4], shown[3]);
+    assert_eq!((shown.len(), &shown[3], &shown[6]), (8, &shown[2], &shown[5]), "{c}");
+    assert!(shown[4] != shown[3] && shown[7] != shown[6]);
+    assert_eq!(ffprobe(path_of(row(&c, "web")), "v:0", "stream=nb_read_packets"), "8");
     let kinds: Vec<_> =
         c["qc"].as_array().unwrap().iter().map(|f| (f["kind"].clone(), f["from_frame"].clone())).collect();
-    assert!(kinds.contains(&("decode-error".into(), 3.into())), "{kinds:?}");
+    for frame in [3, 6] {
+        assert!(kinds.contains(&("decode-error".into(), frame.into())), "{kinds:?}");
+    }
 }
 
 #[test]

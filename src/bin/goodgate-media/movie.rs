@@ -220,6 +220,12 @@ impl Movie {
             self.video = Some(opened.map_err(|e| format!("its encoder does not start: {e}"))?);
             self.begin()?;
         }
+        if let Some(video) = &self.video
+            && (video.width(), video.height()) != (frame.width(), frame.height())
+        {
+            // An encoder would read beyond a smaller picture.
+            return Err("its pictures change their size".into());
+        }
         // Else the clip's own I, P and B would be forced on the encoder.
         frame.set_kind(ffmpeg_next::picture::Type::None);
         let Some(video) = &mut self.video else { return Ok(()) };

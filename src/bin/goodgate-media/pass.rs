@@ -80,11 +80,13 @@ pub struct Pass<'a> {
     /// Of a sequence, the last picture: it stands in for those that are missing behind it.
     before: Option<frame::Video>,
     sequence: bool,
+    /// Of its first picture.
+    size: Option<(u32, u32)>,
 }
 
 impl<'a> Pass<'a> {
     pub fn new(clip: &'a mut Clip, lanes: &'a Lanes, max_frames: u64, max_pixels: u64) -> Self {
-        Pass { clip, lanes, max_frames, max_pixels, seen: Seen::default(), before: None, sequence: false }
+        Pass { clip, lanes, max_frames, max_pixels, seen: Seen::default(), before: None, sequence: false, size: None }
     }
 
     pub fn run(mut self, reel: &mut Reel) -> Seen {
@@ -185,6 +187,14 @@ impl<'a> Pass<'a> {
 
     fn show(&mut self, mut frame: frame::Video) {
         let Some((_, _, clock)) = &mut self.clip.picture else { return };
+        let size = (frame.width(), frame.height());
+        if self.sequence && *self.size.get_or_insert(size) != size {
+            // A file of something else among them: as if it could not be decoded.
+            let number = frame.timestamp().map_or(self.seen.frames, i64::unsigned_abs);
+            self.lanes.find(|qc| qc.damage(number));
+            self.seen.bad += 1;
+            return;
+        }
         if frame.is_corrupt() || frame.has_decode_errors() {
             self.lanes.find(|qc| qc.damage(self.seen.frames));
         }

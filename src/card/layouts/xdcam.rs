@@ -10,7 +10,7 @@ use crate::clip::CardFile;
 use crate::clip::Role::{Audio, Essence, Proxy, Sidecar, Thumb};
 use crate::read::mentions;
 use crate::relpath::RelPath;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub(super) const FAMILY: Family = Family {
     layout: "xdcam",
@@ -42,8 +42,8 @@ fn finish(ground: &mut Ground, found: &mut Found) {
 
 /// Which clips a disc's own `INDEX.XML` names. What is public of it is no more than that it is XML: names of files that a
 /// clip has in one of the two views of a disc (`C0001.MXF`, `C0001C01.SMI`, `C0001V01.MXF`) name the clip `C0001`, and the
-/// attributes of one element of `ALIAS.XML` are names of one clip. `mediapro`: another index has told of the clips.
-fn disc_index(ground: &mut Ground, found: &mut Found, mediapro: bool) {
+/// attributes of one element of `ALIAS.XML` are names of one clip. `told`: another index has told of the clips.
+fn disc_index(ground: &mut Ground, found: &mut Found, told: bool) {
     let is = |below: &[u8], name: &[u8]| below == name || below.strip_prefix(b"proav/") == Some(name);
     let at = |ground: &Ground, name: &[u8]| -> Vec<u32> {
         ground.files().filter(|(_, f)| is(&folded(ground.below(&f.relpath).as_bytes()), name)).map(|(i, _)| i).collect()
@@ -58,21 +58,23 @@ fn disc_index(ground: &mut Ground, found: &mut Found, mediapro: bool) {
     for index in aliases {
         names.extend(elements(ground, found, index, true).unwrap_or_default());
     }
+    let names = Called::of(&names);
     for index in indexes {
         let path = ground.relpath(index);
         // Where another index was read, what should be here is known without this one.
-        let all = elements(ground, found, index, mediapro);
+        let all = elements(ground, found, index, told);
         let clips: BTreeSet<String> = all.iter().flatten().flatten().filter_map(|value| clip_named(value)).collect();
         let sam = ground.files().any(|(_, f)| folded(ground.below(&f.relpath).as_bytes()).starts_with(b"proav/clpr/"));
         let here = here(ground);
         let mut lost = BTreeSet::new();
         for clip in clips {
-            let called = called(&clip, &names);
-            if !called.iter().any(|name| here.contains(&folded(name.as_bytes()))) {
+            let others = names.0.get(&folded(clip.as_bytes())).map_or(&[][..], Vec::as_slice);
+            let is_here = |name: &String| here.contains(&folded(name.as_bytes()));
+            if !is_here(&clip) && !others.iter().any(is_here) {
                 // As the other indexes of the disc call it, where a person gave it a name.
                 let place = match sam {
                     true => format!("PROAV/CLPR/{clip}"),
-                    false => format!("Clip/{}.MXF", called.last().unwrap_or(&clip)),
+                    false => format!("Clip/{}.MXF", others.last().unwrap_or(&clip)),
                 };
                 lost.extend(ground.base.join(&place));
             }
@@ -81,7 +83,8 @@ fn disc_index(ground: &mut Ground, found: &mut Found, mediapro: bool) {
     }
 }
 
-/// What an index mentions. One that cannot be read is a gap, or a note where the clips are `told` without it; an empty one is a gap.
+/// What an index mentions. One that cannot be read is a gap, or a note where the clips are `told` without it; an empty one
+/// is a gap.
 fn elements(ground: &mut Ground, found: &mut Found, index: u32, told: bool) -> Option<Vec<Vec<String>>> {
     let mut own = Vec::new();
     let all = gaps::read(ground, index, mentions::elements, &mut own);
@@ -130,19 +133,28 @@ fn here(ground: &Ground) -> HashSet<Vec<u8>> {
     out
 }
 
-/// A clip's own name, then those that the disc gives it beside.
-fn called(clip: &str, names: &[Vec<String>]) -> Vec<String> {
-    let stem = |name: &str| -> String {
-        let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-        let cut = name.len().checked_sub(4).filter(|at| name.is_char_boundary(*at));
-        let mxf = cut.filter(|at| name[*at..].eq_ignore_ascii_case(".mxf"));
-        mxf.map_or(name, |at| &name[..at]).to_owned()
-    };
-    let mut out = vec![clip.to_owned()];
-    for all in names.iter().filter(|all| all.iter().any(|n| stem(n).eq_ignore_ascii_case(clip))) {
-        out.extend(all.iter().map(|n| stem(n)).filter(|n| !n.eq_ignore_ascii_case(clip)));
+/// The other names that the disc has for a clip, by each of them.
+struct Called(HashMap<Vec<u8>, Vec<String>>);
+
+impl Called {
+    fn of(names: &[Vec<String>]) -> Self {
+        let stem = |name: &str| -> String {
+            let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+            let cut = name.len().checked_sub(4).filter(|at| name.is_char_boundary(*at));
+            let mxf = cut.filter(|at| name[*at..].eq_ignore_ascii_case(".mxf"));
+            mxf.map_or(name, |at| &name[..at]).to_owned()
+        };
+        let mut out: HashMap<Vec<u8>, Vec<String>> = HashMap::new();
+        for all in names {
+            // An id, a name, and perhaps a few marks.
+            let stems: Vec<String> = all.iter().take(8).map(|n| stem(n)).collect();
+            for own in &stems {
+                let others = stems.iter().filter(|s| !s.eq_ignore_ascii_case(own)).cloned();
+                out.entry(folded(own.as_bytes())).or_default().extend(others);
+            }
+        }
+        Called(out)
     }
-    out
 }
 
 /// Marks for a review (`CUEUP.XML`) name the recordings that they are of. What cannot be read of them is no loss.

@@ -363,6 +363,27 @@ fn killed_while_it_is_repaired_in_place() {
 }
 
 #[test]
+fn what_another_run_left_of_a_file_that_is_not_asked_for_stays_as_it_is() {
+    let place = offloaded();
+    let clip = place.path("a").join(CLIP);
+    flip(&clip, MIB + 5);
+    let rule = "sync|/a/A001/CLIPS/A001C001|1|1|kill";
+    let said = Faulty::run(&place, &["repair", "A001", "--in-place", "--json"], &[rule]).said();
+    assert_eq!(said.code, 128 + 9, "{}{}", said.stdout, said.stderr);
+    let journals = || std::fs::read_dir(place.path("a/.goodgate/journal")).unwrap().count();
+    assert_eq!(journals(), 1);
+    let notes = place.path("a/A001/NOTES.TXT");
+    flip(&notes, 3);
+    place.run(&["repair", notes.to_str().unwrap(), "--json"]).expect(0);
+    assert_eq!(journals(), 1, "the old blocks of the clip are still needed");
+    let sealed = "SELECT text FROM custody WHERE act = 'sealed' AND text LIKE 'generation 2%'";
+    assert_eq!(ask(&place, sealed).len(), 1);
+    repair(&place, &["--in-place"]).expect(0);
+    assert_eq!(journals(), 0);
+    assert_whole(&place);
+}
+
+#[test]
 fn a_full_disk_is_said_and_a_repair_in_place_needs_no_room() {
     if !root("a full disk") {
         return;

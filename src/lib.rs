@@ -40,6 +40,7 @@
 //! - A write to a card; a symlink followed; a file left out because no camera layout knows it.
 //! - Overwriting or deleting what we did not write. Damaged bytes are set aside, not thrown away.
 //! - `std::fs::copy` or `copy_file_range`: the kernel may clone, and then nothing was hashed and nothing is a second copy.
+//!   A repair begins with a clone of the damaged file, which it takes the place of, and reads all of it back.
 //! - A repeated fsync after one that failed; a mismatch retried in silence.
 //! - The copy or the verdict waiting for metadata or proxies; libav in this process.
 //! - An absolute path in the catalog: a place is (volume, relative path).

@@ -20,6 +20,7 @@ pub use report::{From, Planned, RepairReport, Repaired};
 
 use crate::catalog::{Catalog, CatalogError, CopyRootRow, FileRow, Holder, RepairRow};
 use crate::clip::{CardId, CopyRootId, SourceKind};
+use crate::copy::CopyState;
 use crate::disk::facts::Facts;
 use crate::disk::lock::{self, Lock};
 use crate::disk::{Root, write};
@@ -70,12 +71,15 @@ pub fn repair(
     }
     let mut report = RepairReport { absent: checked.absent, ..RepairReport::default() };
     let mut of_copies = HashSet::new();
-    for (copy, _) in &scope.copies {
+    for (copy, parts) in &scope.copies {
         let Some(folder) = yard.folders.get(&copy.id) else { continue };
         let name = escape(folder.path.as_os_str().as_bytes()).into_owned();
         let found: Vec<Finding> = checked.findings.iter().filter(|f| f.copy == name).cloned().collect();
         of_copies.insert(name);
-        let begun = catalog.repairs(copy.id)?;
+        // What was not looked at now is left as it is.
+        let is_asked = |p: &RelPath| parts.iter().any(|part| p.strip_prefix(part).is_some());
+        let mut begun = catalog.repairs(copy.id)?;
+        begun.retain(|row| is_asked(&row.relpath));
         if begun.is_empty() && found.iter().all(|f| f.kind == FindingKind::Extra) {
             continue;
         }
@@ -245,6 +249,10 @@ impl<'a> Bench<'a> {
     fn go_on(&mut self, begun: Vec<RepairRow>) -> Result<(), PatrolError> {
         for row in begun {
             let is_bad = self.found.iter().any(|f| f.relpath == row.relpath && f.kind != FindingKind::Extra);
+            let copy = self.catalog.copy(self.copy.id, &row.relpath)?;
+            if !is_bad && copy.is_none_or(|c| c.state != CopyState::Proven || !c.row_intact) {
+                continue;
+            }
             if row.in_place && is_bad {
                 self.put_back(&row)?;
                 continue;

@@ -64,6 +64,14 @@ struct Shop {
     stop: AtomicBool,
 }
 
+impl Shop {
+    /// What it writes is the daemon's work.
+    fn open(&self) -> Result<Catalog, CatalogError> {
+        let who = format!("daemon@{}", self.station.hostname);
+        Ok(Catalog::open(&self.catalog)?.signed(&who, self.station.version))
+    }
+}
+
 /// All that can happen.
 enum Event {
     Tick,

@@ -2,7 +2,6 @@
 
 use super::Shop;
 use super::work::Spot;
-use crate::catalog::Catalog;
 use crate::config::NotifyOn;
 use crate::ingest;
 use crate::notify::{self, Event};
@@ -59,7 +58,7 @@ fn one(shop: &Shop, Message { mut event, about }: Message) {
 
 /// The card object; none is no reason to be silent.
 fn detail(shop: &Shop, spot: &Spot) -> Option<serde_json::Value> {
-    let mut catalog = Catalog::open(&shop.catalog).ok()?;
+    let mut catalog = shop.open().ok()?;
     let card = spot.card(&catalog).ok()??;
     let standing = ingest::standing(&shop.station, &mut catalog, card.id).ok()?;
     serde_json::to_value(standing.report).ok()

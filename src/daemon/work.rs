@@ -133,7 +133,7 @@ impl<'a> Work<'a> {
     }
 
     fn take(&self) -> Result<End, IngestError> {
-        let mut catalog = Catalog::open(&self.shop.catalog)?;
+        let mut catalog = self.shop.open()?;
         let row = self.job(&catalog)?;
         match (&row, row.as_ref().and_then(|r| r.hold)) {
             (None, _) if self.spot.is_some() => {
@@ -235,7 +235,7 @@ impl<'a> Work<'a> {
             _ => None,
         };
         let written = || -> Result<Option<JobRow>, CatalogError> {
-            let mut catalog = Catalog::open(&self.shop.catalog)?;
+            let mut catalog = self.shop.open()?;
             let Some(row) = self.job(&catalog)? else { return Ok(None) };
             // Ingest wrote it already, or it was held before.
             if row.hold.is_none() {

@@ -174,6 +174,11 @@ impl Folder {
                 lost.map(|note| self.finding(FindingKind::Altered, &chain, note))
             }
             // What the card brought is checked as its file.
+            // A manifest that is as it was sealed, and a chain that says otherwise of it: the chain is wrong.
+            Err(HistoryFault::ManifestModified { path, .. }) if seen.good.contains(&path) => {
+                let note = format!("it does not list \"{path}\" as it was sealed");
+                Some(self.finding(FindingKind::Altered, &chain, note))
+            }
             Err(fault) => match self.history_finding(&fault) {
                 finding if task.known.contains(&finding.relpath) => return,
                 finding => Some(finding),

@@ -3,7 +3,8 @@
 use super::{Bench, Planned, Repaired, noted};
 use crate::copy::Generation;
 use crate::digest::HashFormat;
-use crate::disk::write::{Replace, write_whole};
+use crate::disk::read::PastCache;
+use crate::disk::write::{Replace, publish_whole, remove, write_whole};
 use crate::finding::Finding;
 use crate::hash::digest_of;
 use crate::ingest::kept_manifest;
@@ -135,13 +136,8 @@ impl Bench<'_> {
                 return Ok(());
             }
         };
-        if let Err(e) = write_whole(&folder.root, &place, bytes, Replace::Ours) {
+        if let Err(e) = replace_proven(&folder, &place, bytes) {
             self.unhealed(finding, &format!("cannot write it: {e}"));
-            return Ok(());
-        }
-        let _ = crate::disk::read::PastCache::open(&folder.root, &place, &folder.facts.mount.fs_type);
-        if folder.root.read_small(&place, mhl::LIMIT_BYTES).ok().as_deref() != Some(bytes) {
-            self.unhealed(finding, "what was written reads back wrong: look at the disk");
             return Ok(());
         }
         let text = format!("\"{relpath}\" repaired: the {what} is as it was sealed, {} bytes written", bytes.len());
@@ -167,4 +163,20 @@ impl Bench<'_> {
         }
         Err(io::Error::other("too many were kept before"))
     }
+}
+
+/// Written beside it, read back past the cache, and only then given the name.
+fn replace_proven(folder: &Folder, place: &RelPath, bytes: &[u8]) -> io::Result<()> {
+    let root = &folder.root;
+    let name = [b".", place.name(), b".goodgate-part"].concat();
+    let temp = place.parent().join(name).map_err(io::Error::other)?;
+    write_whole(root, &temp, bytes, Replace::Ours)?;
+    // Opening it so drops its pages.
+    let _ = PastCache::open(root, &temp, &folder.facts.mount.fs_type)?;
+    if root.read_small(&temp, mhl::LIMIT_BYTES)? != bytes {
+        remove(root, &temp)?;
+        return Err(io::Error::other("what was written reads back wrong: look at the disk"));
+    }
+    publish_whole(root, &temp.under(root.path()), place)?;
+    root.sync_named(place)
 }

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use crate::catalog::CopyRow;
-use crate::copy::Generation;
+use crate::copy::{CopyState, Generation};
 use crate::ingest::{creator, keep_manifest};
 use crate::mhl::{self, History, MhlError, Process, SealRequest};
 use crate::patrol::{PatrolError, Sealed};
@@ -20,7 +20,7 @@ impl Bench<'_> {
         for relpath in whole.keys().filter(|p| !mhl::is_chain(p)) {
             let row = self.catalog.copy(self.copy.id, relpath)?;
             let digests = self.catalog.file_record(self.copy.card, relpath)?.and_then(|r| r.digests);
-            let proof = row.as_ref().and_then(|row| self.standing(row));
+            let proof = row.filter(|r| r.state == CopyState::Proven).and_then(|row| self.standing(&row));
             if let (Some(digests), Some(proof)) = (digests, proof) {
                 entries.extend(SealEntry::proven(&digests, &proof, SealAction::Verified));
             }

@@ -105,7 +105,7 @@ fn damage(place: &Place, how: Damage, what: What) {
             ask(place, "UPDATE card_file SET blake3 = zeroblob(32) WHERE relpath_text LIKE '%C001.MOV' RETURNING 1");
         }
         (Truncate, Row) => {
-            ask(place, "UPDATE file_blocks SET blocks = substr(blocks, 1, 64) RETURNING 1");
+            ask(place, "UPDATE file_blocks SET blocks = zeroblob(32) WHERE length(blocks) > 32 RETURNING 1");
         }
         (Delete, Row) => {
             ask(place, "DELETE FROM file_blocks RETURNING 1");

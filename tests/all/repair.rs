@@ -243,11 +243,13 @@ fn a_manifest_and_a_chain_are_whole_again() {
     assert!([std::fs::read(&manifest).unwrap(), std::fs::read(&chain).unwrap()] == good);
     assert_whole(&place);
     // Without what was kept of it nobody can say what it was; and the chain is not made up.
-    std::fs::remove_dir_all(place.path("a/.goodgate/evidence")).unwrap();
-    std::fs::remove_file(&manifest).unwrap();
-    std::fs::write(&chain, b"<x/>").unwrap();
-    let said = repair(&place, &[]).expect(11);
-    assert_eq!(said.json()["unrepairable"].as_array().unwrap().len(), 2, "{}", said.stdout);
+    for dest in ["a", "b"] {
+        std::fs::remove_dir_all(place.path(dest).join(".goodgate/evidence")).unwrap();
+        // Sealed in the same second they are the same.
+        std::fs::remove_dir_all(place.path(dest).join("A001/ascmhl")).unwrap();
+    }
+    let said = repair(&place, &[]).expect(10);
+    assert_eq!(said.json()["unrepairable"].as_array().unwrap().len(), 4, "{}", said.stdout);
 }
 
 #[test]
@@ -358,6 +360,27 @@ fn killed_while_it_is_repaired_in_place() {
             ("unlink|/a/.goodgate/journal/", &[2]),
         ],
     );
+}
+
+#[test]
+fn what_another_run_left_of_a_file_that_is_not_asked_for_stays_as_it_is() {
+    let place = offloaded();
+    let clip = place.path("a").join(CLIP);
+    flip(&clip, MIB + 5);
+    let rule = "sync|/a/A001/CLIPS/A001C001|1|1|kill";
+    let said = Faulty::run(&place, &["repair", "A001", "--in-place", "--json"], &[rule]).said();
+    assert_eq!(said.code, 128 + 9, "{}{}", said.stdout, said.stderr);
+    let journals = || std::fs::read_dir(place.path("a/.goodgate/journal")).unwrap().count();
+    assert_eq!(journals(), 1);
+    let notes = place.path("a/A001/NOTES.TXT");
+    flip(&notes, 3);
+    place.run(&["repair", notes.to_str().unwrap(), "--json"]).expect(0);
+    assert_eq!(journals(), 1, "the old blocks of the clip are still needed");
+    let sealed = "SELECT text FROM custody WHERE act = 'sealed' AND text LIKE 'generation 2%'";
+    assert_eq!(ask(&place, sealed).len(), 1);
+    repair(&place, &["--in-place"]).expect(0);
+    assert_eq!(journals(), 0);
+    assert_whole(&place);
 }
 
 #[test]

@@ -87,6 +87,12 @@ impl Faulty {
         paused
     }
 
+    /// Starts it and leaves it to the test; the file has a line a hit.
+    pub fn started(mut self) -> (Child, PathBuf) {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null());
+        (self.command.spawn().unwrap(), self.mark.join("fired"))
+    }
+
     fn fired(&self) -> String {
         std::fs::read_to_string(self.mark.join("fired")).unwrap_or_default()
     }

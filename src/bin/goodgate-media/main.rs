@@ -14,6 +14,7 @@ mod facts;
 mod file_io;
 mod input;
 mod lane;
+mod lanes;
 mod levels;
 mod movie;
 mod mux;

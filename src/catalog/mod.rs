@@ -12,6 +12,7 @@ mod evidence;
 mod findings;
 #[cfg(test)]
 mod flips;
+mod frames;
 mod jobs;
 mod marks;
 mod places;

@@ -7,11 +7,12 @@ use rusqlite_migration::{M, Migrations};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("migrations/0001_station.sql"),
     include_str!("migrations/0002_views.sql"),
     include_str!("migrations/0003_source_checks.sql"),
     include_str!("migrations/0004_metadata.sql"),
+    include_str!("migrations/0005_frame_maps.sql"),
 ];
 pub(super) const APPLICATION_ID: i64 = 1_196_377_940;
 const BUSY: Duration = Duration::from_secs(10);
@@ -222,7 +223,7 @@ mod tests {
             ("foreign_keys", "1"),
             ("busy_timeout", "10000"),
             ("application_id", "1196377940"),
-            ("user_version", "4"),
+            ("user_version", "5"),
         ] {
             assert_eq!(pragma(&cat, name), value, "{name}");
         }
@@ -265,7 +266,7 @@ mod tests {
         let cat = Catalog::open(&path).unwrap();
         cat.conn.pragma_update(None, "user_version", 99).unwrap();
         drop(cat);
-        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 4, .. })));
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 5, .. })));
         assert!(matches!(Catalog::open_read_only(&path), Err(CatalogError::Newer { .. })));
     }
 

@@ -83,7 +83,7 @@ pub(super) fn run(
         Ok(if late {
             Err(format!("took longer than {} s and was stopped", limits.wall.as_secs_f32()))
         } else if flood {
-            Err("goodgate-media answered with more than 256 KiB and was stopped".into())
+            Err("goodgate-media answered with more than 768 KiB and was stopped".into())
         } else if let Some(reason) = death(status, limits, &log) {
             Err(reason)
         } else {

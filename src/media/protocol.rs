@@ -3,11 +3,12 @@
 //! The reply is `GGM1`, its length as a little-endian u32, and JSON. The child has held hostile media in its memory,
 //! so a reply is as hostile as the clip: bounded, cleaned, and range-checked before anything uses it.
 
+use crate::frames::FrameMap;
 use crate::preset::Output;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 3;
-pub const MAX_REPLY_BYTES: usize = 256 * 1024;
+pub const VERSION: u32 = 4;
+pub const MAX_REPLY_BYTES: usize = 768 * 1024;
 pub const MAX_TEXT_BYTES: usize = 4096;
 pub const MAX_STREAMS: usize = 64;
 /// Of the access unit in [`Facts::first_unit`]: what is told of a picture stands before it.
@@ -83,6 +84,8 @@ pub struct Facts {
     pub streams: Vec<Stream>,
     /// The start of the first access unit of an AVCHD clip that holds its camera's metadata (MDPM), as it lies there.
     pub first_unit: Option<Vec<u8>>,
+    /// Where the frames of the best picture lie, if the container's index tells of all of them.
+    pub frames: Option<FrameMap>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +175,7 @@ impl Body {
         match self {
             Body::Facts(facts) => {
                 facts.streams.truncate(MAX_STREAMS);
+                facts.frames = facts.frames.take().filter(FrameMap::is_sound);
                 facts.first_unit = facts.first_unit.take().filter(|u| u.len() <= MAX_UNIT_BYTES);
                 facts.format = clean(&facts.format);
                 clean_tags(&mut facts.tags);

@@ -309,7 +309,7 @@ fn impostor(act: &str) -> (TempDir, Tool) {
 fn a_captured_child_only_harms_its_clip() {
     let dir = tempfile::tempdir().unwrap();
     for (act, says) in [
-        ("yes", "more than 256 KiB"),
+        ("yes", "more than 768 KiB"),
         ("true", "no answer"),
         ("printf GGM1abcdefgh", "the answer has"),
         ("sh -c 'kill -SEGV $$'", "libav crashed (SIGSEGV)"),

@@ -11,11 +11,13 @@ mod parts;
 mod places;
 mod recorder;
 mod register;
+mod rig;
 mod sealing;
 mod seeing;
 mod standing;
 
 pub use register::{Register, register};
+pub use rig::{Health, Point, doctor};
 pub use sealing::creator;
 pub use seeing::{PlanDestination, PlanReport, dry_run};
 pub use standing::{CardReport, CopyReport, Standing, WarningReport, standing};

@@ -18,12 +18,16 @@ mod code;
 mod config_samples;
 #[path = "all/daemon.rs"]
 mod daemon;
+#[path = "all/derive_end.rs"]
+mod derive_end;
 #[path = "all/devices.rs"]
 mod devices;
 #[path = "all/faults.rs"]
 mod faults;
 #[path = "all/floors.rs"]
 mod floors;
+#[path = "all/hostile_media.rs"]
+mod hostile_media;
 #[path = "all/kill.rs"]
 mod kill;
 #[path = "all/media.rs"]
@@ -43,6 +47,8 @@ mod place;
 mod powercut;
 #[path = "all/proxies.rs"]
 mod proxies;
+#[path = "all/proxy_matrix.rs"]
+mod proxy_matrix;
 #[path = "all/real_media.rs"]
 mod real_media;
 #[path = "all/register.rs"]

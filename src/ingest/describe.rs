@@ -1,15 +1,15 @@
 //! Metadata and proxies of each clip, from a proven copy, after the verdict. Nothing here can change it.
 
-use super::{IngestError, Station, parts};
+use super::{IngestError, Station, device_lock_name, parts};
 use crate::card;
 use crate::catalog::{Catalog, ClipRow, CopyRootRow};
 use crate::clip::{CardId, ClipId, ClipMetadata, MediaState, ProxyFile, Role};
 use crate::copy::CopyState;
 use crate::disk::write::publish_whole;
-use crate::disk::{Root, facts};
+use crate::disk::{Root, facts, lock};
 use crate::fact::{Fact, Field, Origin, Said};
 use crate::job::Step;
-use crate::media::{self, Derivation, DeriveRequest, Limits, Probe, Tool};
+use crate::media::{self, Derivation, DeriveRequest, Gate, Limits, MediaError, Probe, Tool};
 use crate::preset::Output;
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
@@ -17,6 +17,31 @@ use crate::sidecar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::mpsc::channel;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Poster and filmstrip.
+    Pictures,
+    /// Everything that is not there.
+    Rest,
+}
+
+enum Prepared {
+    /// Nothing to make.
+    Settled(MediaState, Option<String>),
+    Work(Box<Work>),
+}
+
+/// What one child makes.
+struct Work {
+    name: String,
+    file: File,
+    folder: PathBuf,
+    missing: Vec<(Output, RelPath)>,
+    sprite: RelPath,
+    metadata: ClipMetadata,
+}
 
 /// Folders of this card's copies that can be read now, with the files proven there.
 struct Copies(Vec<(Root, BTreeSet<RelPath>)>);
@@ -71,7 +96,9 @@ impl<'a> Room<'a> {
         let clips = catalog.clips(card)?;
         let roots = Copies::reachable(catalog, card)?;
         let tool = Tool::find();
-        if let Err(e) = tool.check() {
+        if let Err(e) = tool.check()
+            && !station.config.media.unconfined
+        {
             progress.event(Event::Note(&format!("no metadata and no proxies: {e}")));
             return Ok(None);
         }
@@ -93,31 +120,117 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
-    /// Second pass: proxies and posters that are missing.
+    /// Second pass: what is missing of pictures and proxies. Editors look at once, so posters and filmstrips of the whole
+    /// card come first, at a glance; then everything else of a clip from one decode.
     pub(super) fn derive(&mut self, catalog: &mut Catalog, progress: &dyn Progress) -> Result<(), IngestError> {
         if !self.proxies {
             return Ok(());
         }
         self.begin("making proxies", Step::Derive, progress);
-        for clip in self.clips.clone() {
+        let clips = self.clips.clone();
+        for clip in &clips {
             if progress.stop_asked() {
                 return Ok(());
             }
-            let Some(essence) = essence(&clip) else { continue };
+            let Some(essence) = essence(clip) else { continue };
             let fresh = self.known.contains_key(&clip.id);
-            if !fresh && (clip.media != MediaState::Ok || self.has_all(catalog, &clip, essence)?) {
-                continue;
-            }
-            if !fresh {
+            if !fresh && clip.media == MediaState::Ok && !self.has_all(catalog, clip, essence)? {
                 // Stopped between the passes, or a proxy was deleted: look into it once more.
-                self.probe(catalog, &clip)?;
+                self.probe(catalog, clip)?;
             }
-            let Some(metadata) = self.known.remove(&clip.id) else { continue };
-            let (state, note) = self.derive_one(catalog, &clip, essence, &metadata)?;
+        }
+        let clips: Vec<&ClipRow> = clips.iter().filter(|c| self.known.contains_key(&c.id)).collect();
+        self.make(catalog, &clips, Stage::Pictures, progress)?;
+        self.make(catalog, &clips, Stage::Rest, progress)
+    }
+
+    /// Several clips at once, as many as there are workers.
+    fn make(
+        &self,
+        catalog: &mut Catalog,
+        clips: &[&ClipRow],
+        stage: Stage,
+        progress: &dyn Progress,
+    ) -> Result<(), IngestError> {
+        let workers = usize::from(self.workers());
+        let gate = self.gate(progress);
+        let mut clips = clips.iter().copied();
+        std::thread::scope(|s| {
+            let (done, made) = channel();
+            let mut running = 0;
+            loop {
+                while running < workers && !progress.stop_asked() {
+                    let Some(clip) = clips.next() else { break };
+                    match self.prepare(catalog, clip, stage)? {
+                        Prepared::Settled(state, note) => self.told(catalog, clip, stage, (state, note), progress)?,
+                        Prepared::Work(work) => {
+                            let (done, gate) = (done.clone(), &gate);
+                            s.spawn(move || {
+                                let made = self.run(&work, gate);
+                                _ = done.send((clip, work, made));
+                            });
+                            running += 1;
+                        }
+                    }
+                }
+                if running == 0 {
+                    return Ok(());
+                }
+                let Ok((clip, work, made)) = made.recv() else { return Ok(()) };
+                running -= 1;
+                let answer = match made {
+                    Ok(derived) => self.settle(catalog, clip, &work, derived)?,
+                    Err(e) => {
+                        let _ = std::fs::remove_dir_all(&work.folder);
+                        (MediaState::Pending, Some(e.to_string()))
+                    }
+                };
+                self.told(catalog, clip, stage, answer, progress)?;
+            }
+        })
+    }
+
+    /// Two processors are what one child keeps busy, and more help it a little.
+    fn workers(&self) -> u16 {
+        let by_itself = || std::thread::available_parallelism().map_or(1, |n| n.get() / 4) as u16;
+        self.station.config.media.workers.unwrap_or_else(by_itself).max(1)
+    }
+
+    /// A clip is done when its proxies are.
+    fn told(
+        &self,
+        catalog: &mut Catalog,
+        clip: &ClipRow,
+        stage: Stage,
+        (state, note): (MediaState, Option<String>),
+        progress: &dyn Progress,
+    ) -> Result<(), IngestError> {
+        if stage == Stage::Rest {
             catalog.set_media(clip.id, state, note.as_deref())?;
             progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
         }
         Ok(())
+    }
+
+    /// What a child may do now: where the settings say so, it waits while others copy from or to its disks.
+    fn gate<'p>(&'p self, progress: &'p dyn Progress) -> impl Fn() -> Gate + Sync + 'p {
+        let devices = if self.station.config.media.pause_while_copying { self.devices() } else { BTreeSet::new() };
+        move || {
+            let busy = |name: &String| matches!(lock::try_lock(&self.station.locks(), name), Ok(None));
+            match progress.stop_asked() {
+                true => Gate::Stop,
+                false if devices.iter().any(busy) => Gate::Wait,
+                false => Gate::Go,
+            }
+        }
+    }
+
+    /// Disks that clips are read from and proxies are written to.
+    fn devices(&self) -> BTreeSet<String> {
+        let root = self.station.media_root();
+        let there = root.ancestors().find(|p| p.exists()).map(|p| p.to_path_buf());
+        let paths = self.roots.0.iter().map(|(root, _)| root.path().to_path_buf()).chain(there);
+        paths.filter_map(|p| facts::of(&p).ok()).map(|f| device_lock_name(&f)).collect()
     }
 
     fn begin(&self, what: &str, step: Step, progress: &dyn Progress) {
@@ -135,7 +248,8 @@ impl<'a> Room<'a> {
         let Some(file) = file else {
             return Ok(Some((MediaState::Pending, Some("no proven copy of it can be read now".into()))));
         };
-        let limits = Limits { wall: self.station.config.media.probe_limit, ..Limits::for_probe() };
+        let config = &self.station.config.media;
+        let limits = Limits { wall: config.probe_limit, allow_unconfined: config.unconfined, ..Limits::for_probe() };
         let (metadata, state, note) = match media::probe(&self.tool, file, &limits) {
             Ok(Probe::Ok(metadata)) => (*metadata, MediaState::Skipped, None),
             Ok(Probe::Unsupported(why)) => (ClipMetadata::default(), MediaState::Unsupported, Some(why)),
@@ -214,17 +328,17 @@ impl<'a> Room<'a> {
         all.map(|(output, suffix)| Ok((output, self.target(output, suffix, essence, clip)?))).collect()
     }
 
-    /// Makes the outputs that are not there; `Failed` with the reason when one was not to be had.
-    fn derive_one(
-        &self,
-        catalog: &mut Catalog,
-        clip: &ClipRow,
-        essence: &RelPath,
-        metadata: &ClipMetadata,
-    ) -> Result<(MediaState, Option<String>), IngestError> {
+    /// What of a stage is not there yet.
+    fn prepare(&self, catalog: &mut Catalog, clip: &ClipRow, stage: Stage) -> Result<Prepared, IngestError> {
+        let (Some(essence), Some(metadata)) = (essence(clip), self.known.get(&clip.id)) else {
+            return Ok(Prepared::Settled(MediaState::Pending, None));
+        };
         let media = self.open_media_root()?;
         let mut missing = Vec::new();
         for (output, target) in self.outputs(clip, essence)? {
+            if stage == Stage::Pictures && !Output::PICTURES.contains(&output) {
+                continue;
+            }
             if media.stat(&target).ok().flatten().is_some_and(|s| s.is_file && s.size_bytes > 0) {
                 self.set(catalog, clip, output, Some(&target), MediaState::Ok, None)?;
             } else if match output {
@@ -238,33 +352,52 @@ impl<'a> Room<'a> {
         if missing.is_empty() {
             // A kill behind the last rename leaves it.
             let _ = std::fs::remove_dir_all(self.work_path(clip));
-            return Ok((MediaState::Ok, None));
+            return Ok(Prepared::Settled(MediaState::Ok, None));
         }
         let Some(file) = self.roots.file(essence) else {
-            return Ok((MediaState::Pending, Some("no proven copy of it can be read now".into())));
+            let why = "no proven copy of it can be read now".into();
+            return Ok(Prepared::Settled(MediaState::Pending, Some(why)));
         };
-        let work = self.work_folder(clip)?;
-        let longest = Limits::for_derive(metadata.duration_ms);
-        let limits = Limits { wall: longest.wall.min(self.station.config.media.derive_limit), ..longest };
-        let outputs: Vec<Output> = missing.iter().map(|(output, _)| *output).collect();
-        let sprite = self.target(Output::Filmstrip, "", essence, clip)?;
+        let (folder, sprite) = (self.work_folder(clip)?, self.target(Output::Filmstrip, "", essence, clip)?);
+        let (name, metadata) = (clip.name.clone(), metadata.clone());
+        Ok(Prepared::Work(Box::new(Work { name, file, folder, missing, sprite, metadata })))
+    }
+
+    /// Makes the outputs that are not there.
+    fn run(&self, work: &Work, gate: &(dyn Fn() -> Gate + Sync)) -> Result<Vec<Derivation>, MediaError> {
+        let config = &self.station.config.media;
+        let longest = Limits::for_derive(work.metadata.duration_ms);
+        let limits = Limits {
+            wall: longest.wall.min(config.derive_limit),
+            threads: (longest.threads / self.workers()).max(1),
+            allow_unconfined: config.unconfined,
+            ..longest
+        };
+        let outputs: Vec<Output> = work.missing.iter().map(|(output, _)| *output).collect();
+        let open = |cause| MediaError::Output { path: work.folder.clone(), cause };
         let request = DeriveRequest {
-            clip: file,
-            out_dir: &work,
+            clip: work.file.try_clone().map_err(open)?,
+            out_dir: &work.folder,
             outputs: &outputs,
-            start_tc: metadata.start_tc,
+            start_tc: work.metadata.start_tc,
             // What no camera wrote down, the slate says.
-            reel: Some(metadata.reel.as_deref().unwrap_or(&self.roll)),
-            name: &clip.name,
-            sprite: sprite.name(),
+            reel: Some(work.metadata.reel.as_deref().unwrap_or(&self.roll)),
+            name: &work.name,
+            sprite: work.sprite.name(),
+            gate,
         };
-        let derived = match media::derive(&self.tool, request, &limits) {
-            Ok(derived) => derived,
-            Err(e) => {
-                let _ = std::fs::remove_dir_all(&work);
-                return Ok((MediaState::Pending, Some(e.to_string())));
-            }
-        };
+        media::derive(&self.tool, request, &limits)
+    }
+
+    /// Moves what was made to its place; `Failed` with the reason when one was not to be had.
+    fn settle(
+        &self,
+        catalog: &mut Catalog,
+        clip: &ClipRow,
+        work: &Work,
+        derived: Vec<Derivation>,
+    ) -> Result<(MediaState, Option<String>), IngestError> {
+        let (media, missing, metadata) = (self.open_media_root()?, &work.missing, &work.metadata);
         let plays = missing.iter().zip(&derived).any(|((output, _), got)| {
             matches!(output, Output::Proxy(_)) && !output.is_relink() && matches!(got, Derivation::Done { .. })
         });
@@ -289,7 +422,7 @@ impl<'a> Room<'a> {
                 }
             }
         }
-        let _ = std::fs::remove_dir_all(&work);
+        let _ = std::fs::remove_dir_all(&work.folder);
         Ok((if failed.is_some() { MediaState::Failed } else { MediaState::Ok }, failed.or(without)))
     }
 

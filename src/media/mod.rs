@@ -11,7 +11,7 @@ mod said;
 use crate::clip::{ClipMetadata, MediaState};
 use crate::preset::Output;
 use crate::timecode::Timecode;
-use protocol::{Body, Kind, Outcome, Request};
+use protocol::{About, Body, Kind, Outcome, Request};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,18 @@ pub enum MediaError {
     Leaks { tool: PathBuf, act: &'static str },
     #[error("can not make \"{path}\": {cause}", path = .path.display())]
     Output { path: PathBuf, cause: io::Error },
+    #[error("stopped; the same command continues")]
+    Stopped,
+}
+
+/// What a child that makes proxies may do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    Go,
+    /// Others need the disk: it is held until they are done.
+    Wait,
+    /// It is killed, and nothing of it stays.
+    Stop,
 }
 
 /// The child program.
@@ -44,6 +56,11 @@ impl Tool {
         let named = || std::env::var_os("GOODGATE_MEDIA").filter(|v| !v.is_empty()).map(PathBuf::from);
         let in_path = || std::env::split_paths(&std::env::var_os("PATH")?).map(|d| d.join(name)).find(|p| p.is_file());
         Tool { path: beside.or_else(named).or_else(in_path).unwrap_or_else(|| name.into()) }
+    }
+
+    /// What the child is made of, and what holds it on this kernel.
+    pub fn about(&self) -> Result<About, MediaError> {
+        child::about(self)
     }
 
     /// Has the child try what its sandbox must stop. An error names the first thing that was possible.
@@ -141,17 +158,24 @@ pub enum Probe {
 
 /// Reads the metadata of an open clip. However the child ends, that is an answer about the clip.
 pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaError> {
-    let (body, log) =
-        match child::run(tool, "probe", &limits.request(), limits, child::Files { clip, outputs: Vec::new() })? {
-            Ok(answer) => answer,
-            Err(reason) => return Ok(Probe::Failed(reason)),
-        };
+    let (body, log) = match child::run(
+        tool,
+        "probe",
+        &limits.request(),
+        limits,
+        child::Files { clip, outputs: Vec::new(), gate: &|| Gate::Go },
+    )? {
+        Ok(answer) => answer,
+        Err(reason) => return Ok(Probe::Failed(reason)),
+    };
     let facts = match body {
         Body::Facts(facts) => *facts,
         Body::Unsupported(reason) => return Ok(Probe::Unsupported(reason)),
         Body::Failed(reason) => return Ok(Probe::Failed(with_log(reason, &log))),
         Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
-        Body::Derived(_) => return Ok(Probe::Failed("goodgate-media answered another question".into())),
+        Body::Derived(_) | Body::About(_) => {
+            return Ok(Probe::Failed("goodgate-media answered another question".into()));
+        }
     };
     let of = |kind| facts.streams.iter().find(move |s| s.kind == kind && s.best);
     let Some(main) = of(Kind::Video).or(of(Kind::Audio)) else {
@@ -175,7 +199,6 @@ pub fn probe(tool: &Tool, clip: File, limits: &Limits) -> Result<Probe, MediaErr
 }
 
 /// What to make from a clip.
-#[derive(Debug)]
 pub struct DeriveRequest<'a> {
     /// A proven copy, open for reading.
     pub clip: File,
@@ -188,6 +211,8 @@ pub struct DeriveRequest<'a> {
     pub name: &'a str,
     /// The name that the filmstrip's file will have, for its index.
     pub sprite: &'a [u8],
+    /// Asked about four times a second.
+    pub gate: &'a (dyn Fn() -> Gate + Sync),
 }
 
 /// How one output went.
@@ -219,7 +244,7 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
     };
     let numbered = pending.iter().zip(protocol::FIRST_OUTPUT_FD..);
     let outputs = numbered.map(|(p, fd)| Ok((p.duplicate()?, fd))).collect::<Result<_, MediaError>>()?;
-    let files = child::Files { clip: want.clip, outputs };
+    let files = child::Files { clip: want.clip, outputs, gate: want.gate };
     let answer = child::run(tool, "derive", &request, limits, files)?;
     let (answer, log) = answer.unwrap_or_else(|reason| (Body::Failed(reason), String::new()));
     let all = |why: Outcome| vec![why; pending.len()];
@@ -228,7 +253,7 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
         Body::Unsupported(reason) => all(Outcome::Unsupported(reason)),
         Body::Failed(reason) => all(Outcome::Failed(reason)),
         Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
-        Body::Facts(_) => all(Outcome::Failed("goodgate-media answered another question".into())),
+        Body::Facts(_) | Body::About(_) => all(Outcome::Failed("goodgate-media answered another question".into())),
     };
     let mut outcomes = outcomes.into_iter();
     Ok(pending.into_iter().map(|p| p.settle(outcomes.next(), &log)).collect())

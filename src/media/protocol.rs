@@ -60,8 +60,20 @@ pub enum Body {
     Unsupported(String),
     /// libav knows what it is and can not read it.
     Failed(String),
+    About(About),
     /// No sandbox on this machine, so no media was read.
     Refused(String),
+}
+
+/// What the child is made of, and what holds it here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// libav's version.
+    pub libav: String,
+    /// Encoders and filters that outputs need and this libav has not.
+    pub lacking: Vec<String>,
+    pub landlock: bool,
+    pub seccomp: bool,
 }
 
 /// How one output went.
@@ -195,6 +207,10 @@ impl Body {
                         Outcome::Unsupported(text) | Outcome::Failed(text) => *text = clean(text),
                     }
                 }
+            }
+            Body::About(about) => {
+                about.libav = clean(&about.libav);
+                about.lacking.iter_mut().for_each(|name| *name = clean(name));
             }
             Body::Unsupported(text) | Body::Failed(text) | Body::Refused(text) => *text = clean(text),
         }

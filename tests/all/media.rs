@@ -1,7 +1,7 @@
 //! The child on real clips: made with the ffmpeg program, damaged, hostile, and from cameras.
 
 use goodgate::clip::{ClipMetadata, MediaState};
-use goodgate::media::{Derivation, DeriveRequest, Limits, Probe, Tool, derive, probe};
+use goodgate::media::{Derivation, DeriveRequest, Gate, Limits, Probe, Tool, derive, probe};
 use goodgate::preset::{Output, Recipe};
 use goodgate::timecode::{FrameRate, Timecode};
 use std::fs::File;
@@ -56,8 +56,16 @@ struct Derived {
 fn derive_with(tool: &Tool, path: &Path, out: &Path, start_tc: Option<Timecode>, limits: &Limits) -> Derived {
     let clip = File::open(path).unwrap();
     let outputs = [WEB, Output::Poster];
-    let want =
-        DeriveRequest { clip, out_dir: out, outputs: &outputs, start_tc, reel: None, name: "a", sprite: b"a.jpg" };
+    let want = DeriveRequest {
+        clip,
+        out_dir: out,
+        outputs: &outputs,
+        start_tc,
+        reel: None,
+        name: "a",
+        sprite: b"a.jpg",
+        gate: &|| Gate::Go,
+    };
     let mut made = derive(tool, want, limits).unwrap().into_iter();
     Derived { web: made.next(), poster: made.next() }
 }

@@ -2,7 +2,7 @@
 
 use super::media::{clip, facts, ffprobe, tool};
 use super::place::Place;
-use goodgate::media::{Derivation, DeriveRequest, Limits, derive};
+use goodgate::media::{Derivation, DeriveRequest, Gate, Limits, derive};
 use goodgate::preset::{Container, Output, Preset, Recipe};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,16 @@ fn outputs(path: &Path, out: &Path, outputs: &[Output]) -> Vec<Derivation> {
     let start_tc = facts(path).start_tc;
     let clip = File::open(path).unwrap();
     let (reel, name) = (Some("A001"), "A001C002");
-    let want = DeriveRequest { clip, out_dir: out, outputs, start_tc, reel, name, sprite: b"A001 C002.jpg" };
+    let want = DeriveRequest {
+        clip,
+        out_dir: out,
+        outputs,
+        start_tc,
+        reel,
+        name,
+        sprite: b"A001 C002.jpg",
+        gate: &|| Gate::Go,
+    };
     derive(&tool(), want, &Limits::for_derive(None)).unwrap()
 }
 

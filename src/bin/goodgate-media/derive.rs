@@ -4,6 +4,7 @@
 use crate::clock::Clock;
 use crate::facts::{best, display};
 use crate::file_io::Shared;
+use crate::glance;
 use crate::input::{self, Refusal, decoder, decoder_options, next_packet};
 use crate::lane::{Item, share_sound};
 use crate::lanes::Lanes;
@@ -33,7 +34,14 @@ pub fn derive(clip: File, request: &Request, outputs: Vec<File>) -> Body {
         Err(refused) => return refused,
     };
     let lanes = Lanes::start(&clip, request, &files);
-    let seen = Pass::new(&mut clip, &lanes, request).run(&mut input);
+    let glanced = match glance::is_enough(&clip, &request.outputs) {
+        true => glance::run(&mut input, &mut clip, &lanes, &request.outputs),
+        false => None,
+    };
+    let seen = match glanced {
+        Some(seen) => seen,
+        None => Pass::new(&mut clip, &lanes, request).run(&mut input),
+    };
     lanes.finish(&clip, &seen, picture.and_then(|i| input.stream(i)).map_or(0, |s| s.frames()))
 }
 
@@ -46,7 +54,7 @@ pub struct Clip {
     deaf: Vec<String>,
     /// The track a player would choose, among `ears`.
     main: Option<usize>,
-    still: bool,
+    pub still: bool,
     notes: Vec<String>,
 }
 
@@ -183,7 +191,7 @@ fn start_tc(request: &Request, clock: &Clock, notes: &mut Vec<String>) -> Option
 #[derive(Default)]
 pub struct Seen {
     pub frames: u64,
-    packets: u64,
+    pub packets: u64,
     /// Packets that the container itself says are not shown.
     hidden: u64,
     bad: u64,

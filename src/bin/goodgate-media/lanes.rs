@@ -2,6 +2,7 @@
 
 use crate::derive::{Clip, Seen};
 use crate::file_io::{FileIo, Shared};
+use crate::glance;
 use crate::lane::{Item, Lane};
 use crate::levels;
 use crate::movie::{self, Next};
@@ -87,6 +88,7 @@ impl Lanes {
             rate: plan.rate,
             expected_frames: clock.expected(),
             rotation_deg: plan.display.map_or(0, rotation),
+            glance: glance::is_enough(clip, &request.outputs),
         };
         let lane = Lane::start("pictures", move |from, full| pictures::run(wanted, from, full));
         self.picture = Some(lane.into.clone());

@@ -10,6 +10,8 @@ import os
 import sys
 from statistics import median
 
+import table_proxies
+
 METHODS = {
     "goodgate": "goodgate",
     "cp": "cp + sync + b3sum",
@@ -214,6 +216,20 @@ def speed_report(samples, facts, work):
     return []
 
 
+def proxies_report(samples, facts):
+    print(table(table_proxies.rows(samples)))
+    print()
+    print(table_proxies.LEGEND)
+    print()
+    print("Bars:")
+    print()
+    if facts.get("quick") == "yes":
+        print("- not judged with --quick, whose clips are too small to say anything")
+        return
+    for line in table_proxies.bars(samples):
+        print(f"- {line}")
+
+
 def main():
     work, out = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
     samples = []
@@ -226,7 +242,7 @@ def main():
     for name, value in pairs:
         facts[name] = f"{facts[name]}; {value}" if name in facts else value
     for name, value in facts.items():
-        if name not in ("quick", "memory", "tool"):
+        if name not in ("quick", "memory", "tool", "proxies"):
             print(f"- {name}: {value}")
     print()
     if not samples:
@@ -235,13 +251,15 @@ def main():
     hash_lines = []
     if facts.get("memory") == "yes":
         memory_report(samples, facts)
+    elif facts.get("proxies") == "yes":
+        proxies_report(samples, facts)
     else:
         hash_lines = speed_report(samples, facts, work)
     if out:
         with open(out, "w", encoding="utf-8") as file:
             json.dump({"facts": facts, "samples": samples, "hash": hash_lines}, file, indent=1)
             file.write("\n")
-    bad = any(s["failed"] or s["reads_proven"] is False for s in samples)
+    bad = any(s["failed"] or s.get("reads_proven") is False for s in samples)
     return 1 if bad else 0
 
 

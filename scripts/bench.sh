@@ -7,6 +7,8 @@ start=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/setup.sh
 . scripts/setup.sh
+# shellcheck source=scripts/bench_proxies.sh
+. scripts/bench_proxies.sh
 export LC_ALL=C
 
 usage() {
@@ -14,6 +16,7 @@ usage() {
 usage: scripts/bench.sh [options]
 
   --set a,b,c       cards: (a) one clip of 8 GiB, (b) 20 of 400 MB, (c) 10,000 frames of 200 KB; all of them by default
+  --set proxies     instead: what is made of a clip, beside the ffmpeg program, on clips of 20 seconds
   --dests 1,2,3     how many destinations; all of them by default
   --rounds N        how often each method runs for each card and number; 3 by default
   --dir DIR         where to work, on the disk to be measured; below the project's target folder by default
@@ -42,6 +45,7 @@ rounds=
 dir=
 quick=
 memory=
+proxies=
 json=
 keep=
 without_fio=
@@ -57,7 +61,9 @@ while [ $# -gt 0 ]; do
         --set | --dests | --rounds | --dir | --json | --goodgate | --settings)
             [ $# -ge 2 ] || wrong "$1 needs a value"
             case $1 in
-                --set) [[ $2 =~ ^[abc](,[abc])*$ ]] || wrong "--set: no set is called \"$2\""; IFS=, read -ra sets <<<"$2" ;;
+                --set) if [ "$2" = proxies ]; then proxies=yes; else
+                    [[ $2 =~ ^[abc](,[abc])*$ ]] || wrong "--set: no set is called \"$2\""; IFS=, read -ra sets <<<"$2"
+                fi ;;
                 --dests) [[ $2 =~ ^[123](,[123])*$ ]] || wrong "--dests: 1, 2 or 3"; IFS=, read -ra dests <<<"$2" ;;
                 --rounds) [[ $2 =~ ^[1-9][0-9]?$ ]] || wrong "--rounds: 1 to 99"; rounds=$2 ;;
                 *)
@@ -463,15 +469,16 @@ facts() {
     fact Disk "$(basename "$physical")$(sed 's/^/, /;s/ *$//' "$physical/device/model" 2>/dev/null || true), $(($(<"$physical/size") / 1953125)) GB; the kernel says $([ "$spins" = 1 ] && echo spinning || echo flash)"
     fact Filesystem "$fs ($mounted)"
     fact Date "$(date -u '+%Y-%m-%d %H:%M UTC')"
-    fact Cache "dropped $drop_how before each method and before each check"
+    [ -n "$proxies" ] || fact Cache "dropped $drop_how before each method and before each check"
     fact goodgate "$("$goodgate" --version | cut -d' ' -f2)$([ -z "$built" ] || git describe --always --dirty 2>/dev/null | sed 's/^/, commit /')"
     [ -z "$settings" ] || fact "goodgate's settings" "$(grep -v '^ *#' "$settings" | tr -s '\n\t' '  ')"
     fact quick "${quick:-no}"
     fact memory "${memory:-no}"
-    [ -z "$memory" ] || return 0
+    fact proxies "${proxies:-no}"
+    fact Rounds "$rounds"
+    [ -z "$memory$proxies" ] || return 0
     fact tool "$([ -n "$without_fio" ] && echo "dd (one transfer at a time; zeros)" || echo fio)"
     fact Peers "$(versions)"
-    fact Rounds "$rounds"
 }
 
 run_all() {
@@ -522,7 +529,7 @@ built=
 if [ -z "$goodgate" ]; then
     say "Building (release; some minutes the first time)"
     cargo build --locked --release
-    [ -n "$quick$memory" ] || cargo bench --locked --bench hash --no-run
+    [ -n "$quick$memory$proxies" ] || cargo bench --locked --bench hash --no-run
     goodgate=${CARGO_TARGET_DIR:-$PWD/target}/release/goodgate
     built=yes
 fi
@@ -542,6 +549,6 @@ facts
 no_clone=
 : >"$work/clone"
 if cp --reflink=always "$work/clone" "$work/clone.2" 2>/dev/null; then no_clone=--reflink=never; fi
-if [ -n "$memory" ]; then run_memory; else run_all; fi
+if [ -n "$memory" ]; then run_memory; elif [ -n "$proxies" ]; then run_proxies; else run_all; fi
 printed=yes
 report

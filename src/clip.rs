@@ -1,6 +1,7 @@
 //! What lies on a card: its listing, the clips seen in it, and what is known of each clip.
 
 use crate::fact::Said;
+use crate::frames::FrameMap;
 use crate::relpath::RelPath;
 use crate::timecode::{FrameRate, Timecode};
 use serde::{Deserialize, Serialize};
@@ -238,6 +239,18 @@ pub struct ClipMetadata {
     pub tags: Vec<(String, String)>,
     /// Every value that was said, the chosen one of each field first.
     pub said: Vec<Said>,
+    /// Where its frames lie, as far as the containers' indexes tell.
+    pub frames: Vec<FileFrames>,
+}
+
+/// The frames of one of a clip's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFrames {
+    /// `None`: the clip's first one.
+    pub file: Option<RelPath>,
+    /// Frames of the clip that lie in files before it.
+    pub before: u64,
+    pub map: FrameMap,
 }
 
 impl ClipMetadata {

@@ -206,6 +206,12 @@ pub struct Media {
     pub probe_limit: Duration,
     /// Time a child gets to derive one clip's files.
     pub derive_limit: Duration,
+    /// Clips of which proxies are made at once; `None`: one for every four processors.
+    pub workers: Option<u16>,
+    /// Proxies wait while a copy or a check uses a disk that they read or write.
+    pub pause_while_copying: bool,
+    /// Media are read even where the kernel offers no sandbox at all.
+    pub unconfined: bool,
 }
 
 /// Where proxies for relinking go; all else is always below the media root.
@@ -351,6 +357,9 @@ impl Default for Config {
                 layout: MediaLayout::Root,
                 probe_limit: Duration::from_secs(30),
                 derive_limit: Duration::from_secs(3600),
+                workers: None,
+                pause_while_copying: false,
+                unconfined: false,
             },
             proxies: vec![Proxy::of(Preset::ProresProxy), Proxy::of(Preset::Web)],
             looks: Vec::new(),

@@ -44,6 +44,7 @@ pub struct Finding {
     pub blocks: Vec<(u64, u64)>,
     pub mtime_changed: bool,
     pub clip: Option<String>,
+    /// Pictures that can not be seen rightly, first and last of each stretch: `01:00:04:12-01:00:05:02, ...`.
     pub timecode: Option<String>,
     /// What was seen, in words.
     pub note: String,
@@ -75,6 +76,9 @@ impl Finding {
             let spans: Vec<String> = self.blocks.iter().take(8).map(|(o, l)| format!("{o}+{l}")).collect();
             let more = if self.blocks.len() > 8 { ", ..." } else { "" };
             text.push_str(&format!(", damaged bytes {}{more}", spans.join(", ")));
+        }
+        if let Some(timecode) = &self.timecode {
+            text.push_str(&format!(", timecode {timecode}"));
         }
         text
     }

@@ -14,6 +14,7 @@ mod parts;
 mod places;
 mod recorder;
 mod register;
+mod rig;
 mod sealing;
 mod seeing;
 mod standing;
@@ -21,6 +22,7 @@ mod takes;
 mod targets;
 
 pub use register::{Register, register};
+pub use rig::{Health, Point, doctor};
 pub use sealing::creator;
 pub(crate) use sealing::{keep_manifest, kept_manifest};
 pub use seeing::{PlanDestination, PlanReport, dry_run};

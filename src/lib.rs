@@ -22,7 +22,7 @@
 //! # Floors: who may know whom
 //! | floor | modules | may use | never |
 //! |---|---|---|---|
-//! | 0 words | relpath digest timecode fact clip copy finding evidence verdict progress job query preset config | those to their left | I/O, clock, threads |
+//! | 0 words | relpath digest timecode frames fact clip copy finding evidence verdict progress job query preset config | those to their left | I/O, clock, threads |
 //! | 1 hands | disk hash read verify notify | 0, those to their left | names of rooms; SQL |
 //! | 2 rooms | card offload mhl media sidecar catalog export | 0, 1 | another room; printing; tokio |
 //! | 3 stories | ingest patrol repair | 0-2, those to their left (the station is described in ingest) | tokio, SQL text, XML, argument parsing |
@@ -58,6 +58,7 @@ pub mod disk;
 pub mod evidence;
 pub mod fact;
 pub mod finding;
+pub mod frames;
 pub mod hash;
 pub mod ingest;
 pub mod job;

@@ -125,6 +125,9 @@ impl Output {
     pub const PICTURES_AND_FINDINGS: [Output; 5] =
         [Self::Poster, Self::Filmstrip, Self::FilmstripIndex, Self::Waveform, Self::Qc];
 
+    /// What one looks at.
+    pub const PICTURES: [Output; 3] = [Self::Poster, Self::Filmstrip, Self::FilmstripIndex];
+
     /// Of its row in the catalog.
     pub fn name(self) -> &'static str {
         match self {

@@ -20,6 +20,8 @@ mod code;
 mod config_samples;
 #[path = "all/daemon.rs"]
 mod daemon;
+#[path = "all/derive_end.rs"]
+mod derive_end;
 #[path = "all/devices.rs"]
 mod devices;
 #[path = "all/faults.rs"]
@@ -28,6 +30,8 @@ mod faults;
 mod floors;
 #[path = "all/gone.rs"]
 mod gone;
+#[path = "all/hostile_media.rs"]
+mod hostile_media;
 #[path = "all/inputs.rs"]
 mod inputs;
 #[path = "all/kill.rs"]
@@ -55,6 +59,8 @@ mod place;
 mod powercut;
 #[path = "all/proxies.rs"]
 mod proxies;
+#[path = "all/proxy_matrix.rs"]
+mod proxy_matrix;
 #[path = "all/real_media.rs"]
 mod real_media;
 #[path = "all/register.rs"]

@@ -2,7 +2,7 @@
 
 use super::error::{CatalogError, Fault};
 use super::show::{ClipFull, full};
-use super::{Catalog, new_id, parsed, relpath, text_of};
+use super::{Catalog, frames, new_id, parsed, relpath, text_of};
 use crate::clip::{AudioMetadata, CardId, Clip, ClipId, ClipMetadata, MediaState, Role, camera_letter};
 use crate::fact::{ASSUMED, Fact, Field, Origin, Said};
 use crate::query::name_tokens;
@@ -65,6 +65,7 @@ impl Catalog {
         self.write(|tx| {
             store_metadata(tx, id, metadata)?;
             store_said(tx, id, &metadata.said)?;
+            metadata.frames.iter().try_for_each(|f| frames::store(tx, id, f))?;
             set_media(tx, id, state, note)?;
             index(tx, id)
         })

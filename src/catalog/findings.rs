@@ -1,7 +1,7 @@
 //! What verifications saw and nobody has cleared yet.
 
 use super::error::{CatalogError, Fault};
-use super::{Catalog, parsed, relpath, text_of};
+use super::{Catalog, frames, parsed, relpath, text_of};
 use crate::clip::{CardId, CopyRootId};
 use crate::finding::{Finding, FindingKind};
 use crate::relpath::RelPath;
@@ -84,14 +84,18 @@ pub(super) fn add(
 }
 
 pub(super) fn open(c: &Connection, card: CardId) -> Result<Vec<Finding>, Fault> {
-    let sql = "SELECT f.*, (SELECT x.clip_id FROM clip_file x WHERE x.card_id = f.card_id AND x.relpath = f.relpath)
-                      AS clip
-               FROM finding f LEFT JOIN copy_root r ON r.id = f.copy_root_id
+    let sql = "SELECT f.* FROM finding f LEFT JOIN copy_root r ON r.id = f.copy_root_id
                WHERE f.card_id = ?1 AND f.cleared_at IS NULL AND r.retired_at IS NULL
                  AND NOT EXISTS (SELECT 1 FROM retired_copy x
                                  WHERE x.copy_root_id = f.copy_root_id AND x.relpath = f.relpath)
                ORDER BY f.id";
-    Ok(c.prepare_cached(sql)?.query_map([card.to_string()], finding_row)?.collect::<Result<_, _>>()?)
+    let found = c.prepare_cached(sql)?.query_map([card.to_string()], finding_row)?.collect::<Result<Vec<_>, _>>()?;
+    let told = |mut finding| {
+        // Its frames may have become known since.
+        frames::tell(c, card, &mut finding)?;
+        Ok(finding)
+    };
+    found.into_iter().map(told).collect()
 }
 
 fn finding_row(r: &Row<'_>) -> rusqlite::Result<Finding> {
@@ -103,7 +107,7 @@ fn finding_row(r: &Row<'_>) -> rusqlite::Result<Finding> {
         relpath,
         blocks: parsed(r, "blocks", |t| serde_json::from_str(t).ok())?,
         mtime_changed: r.get("mtime_changed")?,
-        clip: r.get("clip")?,
+        clip: None,
         timecode: r.get("timecode")?,
         note: r.get("note")?,
     })

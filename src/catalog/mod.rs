@@ -13,6 +13,7 @@ mod evidence;
 mod findings;
 #[cfg(test)]
 mod flips;
+mod frames;
 mod jobs;
 mod made;
 mod marks;

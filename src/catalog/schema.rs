@@ -7,7 +7,7 @@ use rusqlite_migration::{M, Migrations};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("migrations/0001_station.sql"),
     include_str!("migrations/0002_views.sql"),
     include_str!("migrations/0003_source_checks.sql"),
@@ -15,6 +15,7 @@ const STEPS: [&str; 7] = [
     include_str!("migrations/0005_custody.sql"),
     include_str!("migrations/0006_looks.sql"),
     include_str!("migrations/0007_inputs.sql"),
+    include_str!("migrations/0008_frame_maps.sql"),
 ];
 /// The step whose custody log takes over what the log of jobs held.
 const CUSTODY: usize = 4;

@@ -107,6 +107,15 @@ Example:
     #[command(after_help = "Exit codes: 0 sound, 1 something is wrong (listed), 2.\n\nExample:\n  goodgate check")]
     Check,
     Config(Config),
+    /// Looks at this rig: settings, catalog, libav, sandbox, destinations, media root
+    #[command(after_help = "\
+Nothing is written but a nameless file to each destination, gone at once, to see whether it is written directly.
+
+Exit codes: 0 all good (there may be notes), 1 something is bad (listed), 2.
+
+Example:
+  goodgate doctor")]
+    Doctor,
 }
 
 /// Copies a card to all destinations: hash, prove, check headers, seal, verdict; then metadata and proxies

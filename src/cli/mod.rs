@@ -12,6 +12,7 @@ mod cards;
 mod check;
 mod config;
 mod daemon;
+mod doctor;
 mod door;
 mod find;
 mod jobs;
@@ -96,6 +97,7 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Backup(a) => backup::run(&door, a),
         Verb::Check => check::run(&door),
         Verb::Config(a) => config::run(&door, a),
+        Verb::Doctor => doctor::run(&door),
     }
 }
 

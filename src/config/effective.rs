@@ -47,6 +47,9 @@ pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(Strin
     out.put("media.layout", c.media.layout.name());
     out.put("media.probe_limit_secs", c.media.probe_limit.as_secs() as i64);
     out.put("media.derive_limit_secs", c.media.derive_limit.as_secs() as i64);
+    out.maybe("media.workers", c.media.workers.map(|n| n.to_string()));
+    out.put("media.pause_while_copying", c.media.pause_while_copying);
+    out.put("media.unconfined", c.media.unconfined);
     for (n, proxy) in c.proxies.iter().enumerate() {
         out.put(&format!("proxy[{n}].preset"), proxy.recipe.preset.name());
         out.put(&format!("proxy[{n}].container"), proxy.recipe.container.name());

@@ -117,6 +117,9 @@ struct RawMedia {
     layout: Option<Text>,
     probe_limit_secs: Option<Spanned<u64>>,
     derive_limit_secs: Option<Spanned<u64>>,
+    workers: Option<Spanned<u64>>,
+    pause_while_copying: Option<bool>,
+    unconfined: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -410,6 +413,9 @@ impl Source<'_> {
 
     fn media(&self, raw: RawMedia, out: &mut Media) -> Result<(), ConfigError> {
         set_if(&mut out.enabled, raw.enabled);
+        set_if(&mut out.pause_while_copying, raw.pause_while_copying);
+        set_if(&mut out.unconfined, raw.unconfined);
+        self.number(raw.workers, 1..=64, |n| out.workers = Some(n as u16))?;
         out.root = raw.root.map(|p| self.path(&p)).transpose()?;
         if let Some(layout) = &raw.layout {
             out.layout = self.one_of(layout, &[MediaLayout::Root, MediaLayout::Beside].map(|l| (l.name(), l)))?;

@@ -29,6 +29,16 @@ pub enum BadValue {
 }
 
 impl Template {
+    /// The folders before the first placeholder: `/mnt/raid` of `/mnt/raid/day_{date}`.
+    pub fn fixed(&self) -> PathBuf {
+        let text = self.text.split('{').next().unwrap_or_default();
+        let whole = text.len() == self.text.len();
+        match text.rfind('/').filter(|_| !whole) {
+            Some(end) => PathBuf::from(&text[..end.max(1)]),
+            None => PathBuf::from(text),
+        }
+    }
+
     /// Checks the path and its placeholders. `more`: names that `[offload] set` adds.
     pub fn parse(text: &str, more: &[&str]) -> Result<Template, String> {
         // `{roll}` is implied: written last it changes nothing, and elsewhere it would be a lie.

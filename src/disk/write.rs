@@ -32,6 +32,20 @@ pub fn buffer(capacity_bytes: usize) -> Buffer {
     b
 }
 
+/// Whether files in this folder can be written directly; `None` where nothing can be tried without leaving a name.
+pub fn takes_direct(folder: &std::path::Path) -> io::Result<Option<bool>> {
+    use rustix::io::Errno;
+    let tried = |more| {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | more;
+        rustix::fs::open(folder, flags, Mode::from_raw_mode(0o600)).map(|_| ())
+    };
+    match tried(OFlags::empty()) {
+        Ok(()) => Ok(Some(tried(OFlags::DIRECT).is_ok())),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// A file being written under a temporary name. Dropped without [`Temp::publish`] it stays, for its owner to remove:
 /// an error path deletes only what it can name.
 pub struct Temp<'r> {

@@ -1,10 +1,11 @@
 //! Proxies that the camera made: whether one agrees with its original, and whether it can be what one of ours would be.
 
 use super::IngestError;
+use super::derive::Shared;
 use super::describe::Room;
 use super::targets::Want;
 use crate::card;
-use crate::catalog::{Catalog, ClipRow};
+use crate::catalog::ClipRow;
 use crate::clip::{ClipMetadata, MediaState, ProxyFile, Role, VideoMetadata};
 use crate::media::{self, Limits, Probe};
 use crate::preset::{Container, Output, Preset, Recipe, relink};
@@ -45,7 +46,12 @@ impl Room<'_> {
     fn compare(&self, relpath: &RelPath, original: &ClipMetadata) -> Result<CameraProxy, String> {
         let (path, file) = self.roots.find(relpath).ok_or("no proven copy of it can be read now")?;
         let wall = self.station.config.media.derive_limit;
-        let limits = Limits { wall, cpu_secs: wall.as_secs().max(1), ..Limits::for_probe() };
+        let limits = Limits {
+            wall,
+            cpu_secs: wall.as_secs().max(1),
+            allow_unconfined: self.station.config.media.unconfined,
+            ..Limits::for_probe()
+        };
         let (probe, whole) = media::probe_whole(&self.tool, file, &limits).map_err(|e| e.to_string())?;
         let metadata = match probe {
             Probe::Ok(metadata) => *metadata,
@@ -59,7 +65,7 @@ impl Room<'_> {
     /// Takes the camera's proxy for what it can be, and leaves the rest in `wants`. Says why it is not used.
     pub(super) fn adopt(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         original: &ClipMetadata,
         wants: &mut Vec<Want>,
@@ -70,14 +76,14 @@ impl Room<'_> {
         }
         match self.camera_proxy(clip, original) {
             Err(why) => Ok(Some(why)),
-            Ok(found) => self.take_over(catalog, clip, original, &found, wants),
+            Ok(found) => self.take_over(shared, clip, original, &found, wants),
         }
     }
 
     /// The same of one that was found to agree.
     pub(super) fn take_over(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         original: &ClipMetadata,
         found: &CameraProxy,
@@ -105,7 +111,7 @@ impl Room<'_> {
                         look: None,
                         file: None,
                     };
-                    catalog.set_proxy(clip.id, &proxy)?;
+                    shared.catalog().set_proxy(clip.id, &proxy)?;
                 }
                 Err(why) => {
                     if matches!(want.output, Output::Proxy(r) if !r.preset.is_relink()) {

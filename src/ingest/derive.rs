@@ -1,26 +1,41 @@
 //! Proxies, pictures and findings of each clip, from a proven copy, after the verdict. Nothing here can change it.
 
-use super::IngestError;
 use super::adopt::{ADOPTED, CameraProxy, plays, stands_in};
 use super::describe::{Room, essence};
 use super::looks::Worn;
 use super::takes::Take;
 use super::targets::Want;
+use super::{IngestError, device_lock_name};
 use crate::card;
 use crate::catalog::{Catalog, ClipRow};
 use crate::clip::{ClipMetadata, MediaState, ProxyFile, Role};
-use crate::disk::{Root, write};
+use crate::disk::{Root, facts, lock, write};
 use crate::job::Step;
-use crate::media::{self, Derivation, DeriveRequest, Limits};
+use crate::media::{self, Derivation, DeriveRequest, Gate, Limits};
 use crate::preset::Output;
 use crate::preset::look::{Cube, Finish};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the workers share.
+pub(super) struct Shared<'a> {
+    catalog: Mutex<&'a mut Catalog>,
+    gate: &'a (dyn Fn() -> Gate + Sync),
+}
+
+impl<'a> Shared<'a> {
+    /// Not to be kept while a child works.
+    pub fn catalog(&self) -> MutexGuard<'_, &'a mut Catalog> {
+        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// How the outputs of a clip went.
 #[derive(Default)]
@@ -43,7 +58,8 @@ impl Tally {
 }
 
 impl Room<'_> {
-    /// Second pass: proxies and posters that are missing.
+    /// Second pass: what is missing of pictures and proxies. Editors look at once, so posters and filmstrips of the whole
+    /// card come first, at a glance; then everything else of a clip from one decode.
     pub(super) fn derive(&mut self, catalog: &mut Catalog, progress: &dyn Progress) -> Result<(), IngestError> {
         if !self.proxies {
             return Ok(());
@@ -54,31 +70,107 @@ impl Room<'_> {
             if progress.stop_asked() {
                 return Ok(());
             }
-            let Some(essence) = essence(&clip) else { continue };
-            if !self.known.contains_key(&clip.id) && !self.dark.contains_key(&clip.id) {
-                let open = match clip.media {
-                    MediaState::Ok => !self.has_all(catalog, &clip, essence)?,
-                    // What failed would fail again, unless its look has changed.
-                    MediaState::Failed => self.has_old_look(catalog, &clip, essence)?,
-                    MediaState::Unsupported => stands_in(&clip) && catalog.proxies(clip.id)?.is_empty(),
-                    _ => false,
-                };
-                if !open {
-                    continue;
-                }
+            if self.is_open(catalog, &clip)? {
                 // Stopped between the passes, or a proxy was deleted: look into it once more.
                 self.probe(catalog, &clip)?;
             }
-            let (state, note) = if let Some(metadata) = self.known.remove(&clip.id) {
-                self.derive_one(catalog, &clip, essence, &metadata)?
-            } else if let Some((metadata, why)) = self.dark.remove(&clip.id) {
-                self.stand_in(catalog, &clip, essence, (&metadata, why))?
-            } else {
-                continue;
-            };
-            catalog.set_media(clip.id, state, note.as_deref())?;
-            progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
         }
+        let gate = self.gate(progress);
+        let shared = Shared { catalog: Mutex::new(catalog), gate: &gate };
+        self.each(progress, |clip| self.glance(&shared, clip))?;
+        self.each(progress, |clip| self.all_of(&shared, clip, progress))
+    }
+
+    /// Whether something of a clip is missing that may come, and nothing is known of it in memory.
+    fn is_open(&self, catalog: &Catalog, clip: &ClipRow) -> Result<bool, IngestError> {
+        let Some(essence) = essence(clip) else { return Ok(false) };
+        if self.known.contains_key(&clip.id) || self.dark.contains_key(&clip.id) {
+            return Ok(false);
+        }
+        Ok(match clip.media {
+            MediaState::Ok => !self.has_all(catalog, clip, essence)?,
+            // What failed would fail again, unless its look has changed.
+            MediaState::Failed => self.has_old_look(catalog, clip, essence)?,
+            MediaState::Unsupported => stands_in(clip) && catalog.proxies(clip.id)?.is_empty(),
+            _ => false,
+        })
+    }
+
+    /// Several clips at once, as many as there are workers.
+    fn each(
+        &self,
+        progress: &dyn Progress,
+        work: impl Fn(&ClipRow) -> Result<(), IngestError> + Sync,
+    ) -> Result<(), IngestError> {
+        let clips = Mutex::new(self.clips.iter());
+        let next = || clips.lock().unwrap_or_else(PoisonError::into_inner).next().filter(|_| !progress.stop_asked());
+        let one = || -> Result<(), IngestError> {
+            while let Some(clip) = next() {
+                work(clip)?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|s| {
+            let workers: Vec<_> = (0..self.workers()).map(|_| s.spawn(one)).collect();
+            let ends = workers.into_iter().map(|w| w.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            ends.fold(Ok(()), Result::and)
+        })
+    }
+
+    /// Two processors are what one child keeps busy, and more help it a little.
+    fn workers(&self) -> u16 {
+        let by_itself = || std::thread::available_parallelism().map_or(1, |n| n.get() / 4) as u16;
+        self.station.config.media.workers.unwrap_or_else(by_itself).max(1)
+    }
+
+    /// What a child may do now: where the settings say so, it waits while others copy from or to its disks.
+    fn gate<'p>(&self, progress: &'p dyn Progress) -> impl Fn() -> Gate + Sync + use<'p> {
+        let devices = if self.station.config.media.pause_while_copying { self.devices() } else { BTreeSet::new() };
+        let locks = self.station.locks();
+        move || {
+            let busy = |name: &String| matches!(lock::try_lock(&locks, name), Ok(None));
+            match progress.stop_asked() {
+                true => Gate::Stop,
+                false if devices.iter().any(busy) => Gate::Wait,
+                false => Gate::Go,
+            }
+        }
+    }
+
+    /// Disks that clips are read from and proxies are written to.
+    fn devices(&self) -> BTreeSet<String> {
+        let root = self.station.media_root();
+        let there = root.ancestors().find(|p| p.exists()).map(Path::to_path_buf);
+        let paths = self.roots.folders().map(|(root, _)| root.path().to_path_buf()).chain(there);
+        paths.filter_map(|p| facts::of(&p).ok()).map(|f| device_lock_name(&f)).collect()
+    }
+
+    /// Poster and filmstrip of a clip in which places can be found without reading all of it.
+    fn glance(&self, shared: &Shared<'_>, clip: &ClipRow) -> Result<(), IngestError> {
+        let (Some(essence), Some(metadata)) = (essence(clip), self.known.get(&clip.id)) else { return Ok(()) };
+        let mut tally = Tally::default();
+        let mut wants = self.open_wants(shared, clip, essence, metadata, &mut tally)?;
+        wants.retain(|want| Output::PICTURES.contains(&want.output));
+        if wants.is_empty() {
+            return Ok(());
+        }
+        for take in self.takes(clip, metadata, wants).into_iter().filter(Take::is_one_file) {
+            self.make(shared, clip, metadata, take, &mut tally)?;
+        }
+        Ok(())
+    }
+
+    fn all_of(&self, shared: &Shared<'_>, clip: &ClipRow, progress: &dyn Progress) -> Result<(), IngestError> {
+        let Some(essence) = essence(clip) else { return Ok(()) };
+        let (state, note) = if let Some(metadata) = self.known.get(&clip.id) {
+            self.derive_one(shared, clip, essence, metadata)?
+        } else if let Some((metadata, why)) = self.dark.get(&clip.id) {
+            self.stand_in(shared, clip, essence, (metadata, why.clone()))?
+        } else {
+            return Ok(());
+        };
+        shared.catalog().set_media(clip.id, state, note.as_deref())?;
+        progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
         Ok(())
     }
 
@@ -128,18 +220,18 @@ impl Room<'_> {
     /// Makes the outputs that are not there; `Failed` with the reason when one was not to be had.
     fn derive_one(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         essence: &RelPath,
         metadata: &ClipMetadata,
     ) -> Result<(MediaState, Option<String>), IngestError> {
         let mut tally = Tally::default();
-        let mut wants = self.open_wants(catalog, clip, essence, metadata, &mut tally)?;
+        let mut wants = self.open_wants(shared, clip, essence, metadata, &mut tally)?;
         if !wants.is_empty() {
-            let not_used = self.adopt(catalog, clip, metadata, &mut wants)?;
+            let not_used = self.adopt(shared, clip, metadata, &mut wants)?;
             for mut take in self.takes(clip, metadata, wants) {
                 take.web_note.clone_from(&not_used);
-                self.make(catalog, clip, metadata, take, &mut tally)?;
+                self.make(shared, clip, metadata, take, &mut tally)?;
             }
         }
         // A kill behind the last rename leaves it.
@@ -150,15 +242,15 @@ impl Room<'_> {
     /// What is not there yet; what is there is recorded.
     fn open_wants(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         essence: &RelPath,
         metadata: &ClipMetadata,
         tally: &mut Tally,
     ) -> Result<Vec<Want>, IngestError> {
-        let rows = catalog.proxies(clip.id)?;
+        let rows = shared.catalog().proxies(clip.id)?;
         let mut wants = Vec::new();
-        for want in self.wants(catalog, clip, essence)? {
+        for want in self.wants(&shared.catalog(), clip, essence)? {
             let row = row_of(&rows, &want);
             let path = want.target.path().display().to_string();
             let ours = !want.target.beside || row.is_some_and(|r| r.path.as_ref() == Some(&path));
@@ -174,8 +266,8 @@ impl Room<'_> {
                 continue;
             } else if there && looks_right {
                 let note = row.filter(|r| r.state == MediaState::Ok).and_then(|r| r.note.clone());
-                self.set(catalog, clip, &want, (MediaState::Ok, note))?;
-                self.take_findings(catalog, clip, &want, metadata)?;
+                self.set(shared, clip, &want, (MediaState::Ok, note))?;
+                self.take_findings(shared, clip, &want, metadata)?;
             } else if looks_right && row.is_some_and(|r| self.lies_elsewhere(clip, &want, r)) {
                 continue;
             } else if match want.output {
@@ -196,7 +288,7 @@ impl Room<'_> {
                     }
                     Err(why) => {
                         tally.failed = tally.failed.take().or(Some(format!("{}: {why}", want.output.name())));
-                        self.set(catalog, clip, &want, (MediaState::Failed, Some(why)))?;
+                        self.set(shared, clip, &want, (MediaState::Failed, Some(why)))?;
                     }
                 }
             }
@@ -207,7 +299,7 @@ impl Room<'_> {
     /// One run of the child; each output that came of it gets its name and its row.
     fn make(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         metadata: &ClipMetadata,
         take: Take,
@@ -219,7 +311,13 @@ impl Room<'_> {
         };
         let work = self.work_folder(clip)?;
         let longest = Limits::for_derive(metadata.duration_ms);
-        let limits = Limits { wall: longest.wall.min(self.station.config.media.derive_limit), ..longest };
+        let config = &self.station.config.media;
+        let limits = Limits {
+            wall: longest.wall.min(config.derive_limit),
+            threads: (longest.threads / self.workers()).max(1),
+            allow_unconfined: config.unconfined,
+            ..longest
+        };
         let outputs: Vec<Output> = take.wants.iter().map(|w| w.output).collect();
         let (finishes, luts) = handed_over(&take.wants);
         let sprite = take.wants.iter().find(|w| w.output == Output::Filmstrip).or(take.wants.first());
@@ -235,6 +333,7 @@ impl Room<'_> {
             reel: Some(metadata.reel.as_deref().unwrap_or(&self.roll)),
             name: &clip.name,
             sprite: sprite.map_or(&b""[..], |w| w.target.relpath.name()),
+            gate: shared.gate,
         };
         let derived = media::derive(&self.tool, request, &limits);
         let derived = match derived {
@@ -264,7 +363,7 @@ impl Room<'_> {
                     let look = want.look.as_ref().ok().and_then(|look| look.note.clone());
                     let notes: Vec<String> = look.into_iter().chain(notes).chain(note).collect();
                     let note = (!notes.is_empty()).then(|| notes.join("; "));
-                    self.publish(catalog, clip, want, &path)?.map(|()| (MediaState::Ok, note))
+                    self.publish(shared, clip, want, &path)?.map(|()| (MediaState::Ok, note))
                 }
                 Derivation::Unsupported(why) => {
                     if want.output.is_relink() && metadata.video.is_some() && plays {
@@ -279,9 +378,9 @@ impl Room<'_> {
                 (MediaState::Failed, Some(why))
             });
             let done = end.0 == MediaState::Ok;
-            self.set(catalog, clip, want, end)?;
+            self.set(shared, clip, want, end)?;
             if done {
-                self.take_findings(catalog, clip, want, metadata)?;
+                self.take_findings(shared, clip, want, metadata)?;
             }
         }
         let _ = std::fs::remove_dir_all(&work);
@@ -291,14 +390,14 @@ impl Room<'_> {
     /// A full media root ends the work; a full copy costs this proxy.
     fn publish(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         want: &Want,
         from: &Path,
     ) -> Result<Result<(), String>, IngestError> {
         if want.target.beside {
             // Named before it lies there, so that after a kill it is known for ours.
-            self.set(catalog, clip, want, (MediaState::Pending, None))?;
+            self.set(shared, clip, want, (MediaState::Pending, None))?;
         }
         let temp = format!("{}.{}", clip.id, want.output.name());
         let path = want.target.path();
@@ -312,7 +411,7 @@ impl Room<'_> {
     /// A clip that libav cannot decode: the camera's own proxy stands in for it, else the camera's still.
     fn stand_in(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         essence: &RelPath,
         (metadata, why): (&ClipMetadata, String),
@@ -322,14 +421,14 @@ impl Room<'_> {
             return Ok((MediaState::Unsupported, Some(format!("{why}; the camera's own proxy cannot be read now"))));
         }
         let mut wants: Vec<Want> =
-            self.wants(catalog, clip, essence)?.into_iter().filter(|w| w.file.is_none()).collect();
+            self.wants(&shared.catalog(), clip, essence)?.into_iter().filter(|w| w.file.is_none()).collect();
         let mut tally = Tally::default();
         let mut notes = vec![why.clone()];
         match self.camera_proxy(clip, metadata) {
             Ok(found) => {
                 notes.push(format!("the camera's own proxy \"{}\" stands in for it", found.relpath));
-                self.take_over(catalog, clip, metadata, &found, &mut wants)?;
-                wants = self.made_of_proxy(catalog, clip, &found, wants, &mut tally)?;
+                self.take_over(shared, clip, metadata, &found, &mut wants)?;
+                wants = self.made_of_proxy(shared, clip, &found, wants, &mut tally)?;
             }
             Err(refused) => {
                 notes.extend(Some(refused).filter(|text| !text.is_empty()));
@@ -338,12 +437,12 @@ impl Room<'_> {
                     let poster;
                     (poster, wants) = wants.into_iter().partition(|w| w.output == Output::Poster);
                     let take = Take::of(still, poster, None);
-                    self.make(catalog, clip, metadata, take, &mut tally)?;
+                    self.make(shared, clip, metadata, take, &mut tally)?;
                 }
             }
         }
         for want in wants {
-            self.set(catalog, clip, &want, (MediaState::Unsupported, Some(why.clone())))?;
+            self.set(shared, clip, &want, (MediaState::Unsupported, Some(why.clone())))?;
         }
         if let Some(why) = tally.waiting {
             return Ok((MediaState::Pending, Some(why)));
@@ -355,7 +454,7 @@ impl Room<'_> {
     /// What shows the clip is made of the camera's proxy; what relinks, and what would judge the original, is not.
     fn made_of_proxy(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         found: &CameraProxy,
         wants: Vec<Want>,
@@ -371,14 +470,14 @@ impl Room<'_> {
         let (made, rest): (Vec<Want>, Vec<Want>) = wants.into_iter().partition(shows);
         let mut take = Take::of(&found.relpath, made, found.metadata.start_tc);
         take.web_note = Some(format!("made of the camera's own proxy \"{}\"", found.relpath));
-        self.make(catalog, clip, &found.metadata, take, tally)?;
+        self.make(shared, clip, &found.metadata, take, tally)?;
         Ok(rest)
     }
 
     /// What decoding showed goes into the catalog, from the file that the child wrote.
     fn take_findings(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         want: &Want,
         metadata: &ClipMetadata,
@@ -391,9 +490,9 @@ impl Room<'_> {
             .and_then(|f| f.take(media::MAX_FINDINGS_BYTES).read_to_end(&mut json))
             .map_err(|e| e.to_string());
         match read.and_then(|_| media::findings(&json, metadata)) {
-            Ok(findings) => Ok(catalog.set_qc(clip.id, &findings)?),
+            Ok(findings) => Ok(shared.catalog().set_qc(clip.id, &findings)?),
             // It is for people, and the file still lies there.
-            Err(why) => self.set(catalog, clip, want, (MediaState::Failed, Some(format!("cannot be read: {why}")))),
+            Err(why) => self.set(shared, clip, want, (MediaState::Failed, Some(format!("cannot be read: {why}")))),
         }
     }
 
@@ -412,7 +511,7 @@ impl Room<'_> {
 
     fn set(
         &self,
-        catalog: &mut Catalog,
+        shared: &Shared<'_>,
         clip: &ClipRow,
         want: &Want,
         (state, note): (MediaState, Option<String>),
@@ -422,7 +521,7 @@ impl Room<'_> {
         let path = named.then(|| want.target.path().display().to_string());
         let (preset, file) = (want.output.name().to_owned(), want.file.clone());
         let look = want.look.as_ref().ok().and_then(|look| look.record.clone());
-        Ok(catalog.set_proxy(clip.id, &ProxyFile { preset, path, state, note, look, file })?)
+        Ok(shared.catalog().set_proxy(clip.id, &ProxyFile { preset, path, state, note, look, file })?)
     }
 }
 

@@ -87,7 +87,9 @@ impl<'a> Room<'a> {
         let clips = catalog.clips(card)?;
         let roots = Copies::reachable(catalog, card)?;
         let tool = Tool::find();
-        if let Err(e) = tool.check() {
+        if let Err(e) = tool.check()
+            && !station.config.media.unconfined
+        {
             progress.event(Event::Note(&format!("no metadata and no proxies: {e}")));
             return Ok(None);
         }
@@ -112,6 +114,11 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
+    pub(super) fn probe_limits(&self) -> Limits {
+        let config = &self.station.config.media;
+        Limits { wall: config.probe_limit, allow_unconfined: config.unconfined, ..Limits::for_probe() }
+    }
+
     pub(super) fn begin(&self, what: &str, step: Step, progress: &dyn Progress) {
         progress.event(Event::Step { roll: &self.roll, step: step.name() });
         progress.event(Event::Begin { what, roll: &self.roll, files: self.clips.len() as u64, bytes: 0 });
@@ -127,7 +134,7 @@ impl<'a> Room<'a> {
         let Some(file) = file else {
             return Ok(Some((MediaState::Pending, Some("no proven copy of it can be read now".into()))));
         };
-        let limits = Limits { wall: self.station.config.media.probe_limit, ..Limits::for_probe() };
+        let limits = self.probe_limits();
         let (metadata, state, note) = match media::probe(&self.tool, file, &limits) {
             Ok(Probe::Ok(metadata)) => (*metadata, MediaState::Skipped, None),
             Ok(Probe::Unsupported(why)) => (ClipMetadata::default(), MediaState::Unsupported, Some(why)),

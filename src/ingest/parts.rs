@@ -2,7 +2,7 @@
 
 use crate::card::{frame_places, is_frame};
 use crate::catalog::ClipRow;
-use crate::clip::{AudioMetadata, ClipMetadata, Role};
+use crate::clip::{AudioMetadata, ClipMetadata, FileFrames, Role};
 use crate::relpath::RelPath;
 
 /// Files of one clip that libav is asked for; a longer row than this is numbered pictures.
@@ -22,7 +22,7 @@ pub(super) fn join(m: &mut ClipMetadata, clip: &ClipRow, probe: impl Fn(&RelPath
     } else if m.video.is_some() {
         if in_a_row(clip) {
             for part in more {
-                append(m, probe(part));
+                append(m, part, probe(part));
             }
         }
     } else if !more.is_empty() {
@@ -43,8 +43,12 @@ pub(super) fn in_a_row(clip: &ClipRow) -> bool {
 }
 
 /// The next part in time. A length that is not known makes the whole one unknown.
-fn append(m: &mut ClipMetadata, next: Option<ClipMetadata>) {
+fn append(m: &mut ClipMetadata, file: &RelPath, next: Option<ClipMetadata>) {
     let next = next.unwrap_or_default();
+    if let Some(before) = m.duration_frames {
+        let placed = |f: FileFrames| FileFrames { file: Some(file.clone()), before, ..f };
+        m.frames.extend(next.frames.into_iter().map(placed));
+    }
     let sum = |a: Option<u64>, b: Option<u64>| a?.checked_add(b?);
     m.duration_frames = sum(m.duration_frames, next.duration_frames);
     m.duration_ms = sum(m.duration_ms, next.duration_ms);
@@ -54,7 +58,7 @@ fn append(m: &mut ClipMetadata, next: Option<ClipMetadata>) {
 fn beside(m: &mut ClipMetadata, file: &RelPath, other: Option<ClipMetadata>) {
     let Some(other) = other else { return };
     if other.time_reference.is_some() && other.time_reference > m.time_reference {
-        return append(m, Some(other));
+        return append(m, file, Some(other));
     }
     m.duration_ms = m.duration_ms.max(other.duration_ms);
     m.audio.extend(other.audio.into_iter().map(|a| AudioMetadata { file: Some(file.clone()), ..a }));

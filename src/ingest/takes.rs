@@ -9,7 +9,7 @@ use crate::catalog::ClipRow;
 use crate::clip::{ClipMetadata, Role};
 use crate::fact::{ASSUMED, Field};
 use crate::media::protocol::MAX_MORE;
-use crate::media::{self, Frames, Limits, Probe, Source};
+use crate::media::{self, Frames, Probe, Source};
 use crate::relpath::RelPath;
 use crate::timecode::{FrameRate, Timecode};
 use std::collections::BTreeSet;
@@ -45,6 +45,10 @@ impl Take {
     pub fn of(file: &RelPath, wants: Vec<Want>, start_tc: Option<Timecode>) -> Self {
         let (files, beside) = (vec![file.clone()], Vec::new());
         Take { files, numbered: None, beside, wants, start_tc, notes: Vec::new(), web_note: None }
+    }
+
+    pub fn is_one_file(&self) -> bool {
+        self.files.len() == 1 && self.numbered.is_none()
     }
 
     /// More files than one child gets are left out, and told.
@@ -142,7 +146,7 @@ impl Room<'_> {
         for (n, file) in essence.iter().copied().enumerate().filter(|_| !relink.is_empty()) {
             let is_its = |w: &&Want| w.file.as_ref().unwrap_or(essence[0]) == file;
             let wants: Vec<Want> = relink.iter().filter(is_its).cloned().collect();
-            let limits = Limits { wall: self.station.config.media.probe_limit, ..Limits::for_probe() };
+            let limits = self.probe_limits();
             let said = self.roots.file(file).and_then(|f| media::probe(&self.tool, f, &limits).ok());
             let said = match said {
                 Some(Probe::Ok(said)) => *said,

@@ -1,23 +1,29 @@
 //! One run of `goodgate-media`: descriptors in, a bounded reply out, and a name for every way to die.
 
-use super::protocol::{Body, MAX_REPLY_BYTES, Reply, Request, clean};
+use super::protocol::{About, Body, MAX_REPLY_BYTES, Reply, Request, clean};
 use super::source::{First, feed};
-use super::{Limits, MediaError, Tool};
+use super::{Gate, Limits, MediaError, Tool};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 /// What the child gets open: nothing else, and no path.
-pub(super) struct Files {
+pub(super) struct Files<'a> {
     pub clip: First,
     /// Outputs, LUTs and further files, each with the number the child knows it by.
     pub more: Vec<(File, i32)>,
+    /// Asked again and again while it runs.
+    pub gate: &'a (dyn Fn() -> Gate + Sync),
 }
+
+/// How often a running child's gate is asked.
+const TICK: Duration = Duration::from_millis(250);
 
 /// How much of the child's log is kept.
 const LOG_BYTES: usize = 16 * 1024;
@@ -28,7 +34,7 @@ pub(super) fn run(
     verb: &str,
     request: &Request,
     limits: &Limits,
-    files: Files,
+    files: Files<'_>,
 ) -> Result<Result<(Body, String), String>, MediaError> {
     let start = |cause| MediaError::Start { tool: tool.path.clone(), cause };
     let text = serde_json::to_string(request).map_err(|e| start(io::Error::other(e)))?;
@@ -50,6 +56,8 @@ pub(super) fn run(
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mappings = files.more.into_iter().map(|(f, n)| FdMapping { parent_fd: f.into(), child_fd: n }).collect();
     command.fd_mappings(mappings).map_err(|e| start(io::Error::other(e)))?;
+    // Whoever stops goodgate at a terminal does not thereby end a clip in the middle: that is for us to say.
+    command.process_group(0);
     let mut child = command.spawn().map_err(start)?;
     // The command still holds our ends of the clip and the outputs.
     drop(command);
@@ -72,13 +80,8 @@ pub(super) fn run(
     std::thread::scope(|s| {
         let (ended, waiting) = channel::<()>();
         let handle = &handle;
-        let timer = s.spawn(move || {
-            let late = waiting.recv_timeout(limits.wall) == Err(RecvTimeoutError::Timeout);
-            if late {
-                kill(handle);
-            }
-            late
-        });
+        let gate = files.gate;
+        let timer = s.spawn(move || watch(handle, limits.wall, &waiting, gate));
         let reply = s.spawn(move || {
             let (bytes, flood) = read_at_most(out, MAX_REPLY_BYTES + 8);
             if flood {
@@ -91,19 +94,37 @@ pub(super) fn run(
         s.spawn(move || pictures.map(|(into, frames)| feed(into, frames)));
         let status = child.wait().map_err(start)?;
         drop(ended);
-        let late = timer.join().unwrap_or(false);
+        let ended = timer.join().unwrap_or(None);
         let (bytes, flood) = reply.join().unwrap_or_default();
         let log = first_line(&log.join().unwrap_or_default());
-        Ok(if late {
+        if ended == Some(End::Stopped) {
+            return Err(MediaError::Stopped);
+        }
+        Ok(if ended == Some(End::Late) {
             Err(format!("took longer than {} s and was stopped", limits.wall.as_secs_f32()))
         } else if flood {
-            Err("goodgate-media answered with more than 256 KiB and was stopped".into())
+            Err("goodgate-media answered with more than 768 KiB and was stopped".into())
         } else if let Some(reason) = death(status, limits, &log) {
             Err(reason)
         } else {
             Reply::from_bytes(&bytes).map(|r| (r.body, log)).map_err(|e| format!("goodgate-media: {e}"))
         })
     })
+}
+
+/// What the child says of itself.
+pub(super) fn about(tool: &Tool) -> Result<About, MediaError> {
+    let start = |cause| MediaError::Start { tool: tool.path.clone(), cause };
+    let mut command = Command::new(&tool.path);
+    command.arg("about").env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(start)?;
+    let said = child.stdout.take().map(|out| read_at_most(out, MAX_REPLY_BYTES).0).unwrap_or_default();
+    child.wait().map_err(start)?;
+    match Reply::from_bytes(&said).map(|r| r.body) {
+        Ok(Body::About(about)) => Ok(about),
+        Ok(_) => Err(start(io::Error::other("it answered another question"))),
+        Err(e) => Err(start(io::Error::other(e))),
+    }
 }
 
 /// Whether the confined child could do `act`.
@@ -113,6 +134,39 @@ pub(super) fn selftest(tool: &Tool, act: &str) -> Result<bool, MediaError> {
     let status = command.status().map_err(|cause| MediaError::Start { tool: tool.path.clone(), cause })?;
     // 0: refused; killed by the filter: refused for good.
     Ok(status.code() != Some(0) && status.signal() != Some(Signal::SYS.as_raw()))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Late,
+    Stopped,
+}
+
+/// Until the child ends by itself (`None`), is out of time, or shall be stopped. Time in which it has to wait does not count.
+fn watch(child: &OwnedFd, mut left: Duration, waiting: &Receiver<()>, gate: &(dyn Fn() -> Gate + Sync)) -> Option<End> {
+    let mut held = false;
+    loop {
+        let asked = gate();
+        if asked == Gate::Stop {
+            kill(child);
+            return Some(End::Stopped);
+        }
+        if held != (asked == Gate::Wait) {
+            held = !held;
+            let _ = pidfd_send_signal(child, if held { Signal::STOP } else { Signal::CONT });
+        }
+        let from = Instant::now();
+        if waiting.recv_timeout(if held { TICK } else { TICK.min(left) }) != Err(RecvTimeoutError::Timeout) {
+            return None;
+        }
+        if !held {
+            left = left.saturating_sub(from.elapsed());
+            if left.is_zero() {
+                kill(child);
+                return Some(End::Late);
+            }
+        }
+    }
 }
 
 fn kill(handle: &OwnedFd) {
@@ -204,7 +258,8 @@ mod tests {
         let tool = Tool { path: "/nonexistent/goodgate-media".into() };
         let clip = First::File(File::open("/dev/null").unwrap());
         let limits = Limits::for_probe();
-        let e = run(&tool, "probe", &limits.request(), &limits, Files { clip, more: Vec::new() }).unwrap_err();
+        let files = Files { clip, more: Vec::new(), gate: &|| Gate::Go };
+        let e = run(&tool, "probe", &limits.request(), &limits, files).unwrap_err();
         assert!(e.to_string().starts_with("can not start \"/nonexistent/goodgate-media\": "), "{e}");
     }
 }

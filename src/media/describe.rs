@@ -2,7 +2,7 @@
 
 use super::protocol::{Facts, Kind, Stream, rotation};
 use super::said::said;
-use crate::clip::{AudioMetadata, ClipMetadata, VideoMetadata};
+use crate::clip::{AudioMetadata, ClipMetadata, FileFrames, VideoMetadata};
 use crate::timecode::{FrameRate, Timecode};
 
 /// Longer than any recording; what claims more lies.
@@ -35,6 +35,7 @@ pub(super) fn describe(facts: Facts) -> ClipMetadata {
         duration_frames,
         time_reference,
         said: Vec::new(),
+        frames: facts.frames.iter().map(|map| FileFrames { file: None, before: 0, map: map.clone() }).collect(),
     };
     m.said = said(&facts, &m);
     m

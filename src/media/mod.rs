@@ -16,7 +16,7 @@ use crate::preset::Output;
 use crate::preset::look::{Cube, Finish};
 use crate::timecode::Timecode;
 pub use findings::{MAX_FINDINGS_BYTES, findings};
-use protocol::{Body, Facts, Kind, LutShape, MAX_MORE, Outcome, Request};
+use protocol::{About, Body, Facts, Kind, LutShape, MAX_MORE, Outcome, Request};
 pub use source::{Frames, Source};
 use std::fs::File;
 use std::io::{self, Write};
@@ -37,6 +37,18 @@ pub enum MediaError {
     Output { path: PathBuf, cause: io::Error },
     #[error("can not hand over a LUT: {cause}")]
     Lut { cause: io::Error },
+    #[error("stopped; the same command continues")]
+    Stopped,
+}
+
+/// What a child that makes proxies may do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    Go,
+    /// Others need the disk: it is held until they are done.
+    Wait,
+    /// It is killed, and nothing of it stays.
+    Stop,
 }
 
 /// The child program.
@@ -53,6 +65,11 @@ impl Tool {
         let named = || std::env::var_os("GOODGATE_MEDIA").filter(|v| !v.is_empty()).map(PathBuf::from);
         let in_path = || std::env::split_paths(&std::env::var_os("PATH")?).map(|d| d.join(name)).find(|p| p.is_file());
         Tool { path: beside.or_else(named).or_else(in_path).unwrap_or_else(|| name.into()) }
+    }
+
+    /// What the child is made of, and what holds it on this kernel.
+    pub fn about(&self) -> Result<About, MediaError> {
+        child::about(self)
     }
 
     /// Has the child try what its sandbox must stop. An error names the first thing that was possible.
@@ -175,7 +192,7 @@ pub fn probe_whole(tool: &Tool, clip: File, limits: &Limits) -> Result<(Probe, R
 
 fn look(tool: &Tool, clip: File, whole: bool, limits: &Limits) -> Result<Result<(Facts, String), Probe>, MediaError> {
     let request = Request { whole, ..limits.request() };
-    let files = child::Files { clip: source::First::File(clip), more: Vec::new() };
+    let files = child::Files { clip: source::First::File(clip), more: Vec::new(), gate: &|| Gate::Go };
     let (body, log) = match child::run(tool, "probe", &request, limits, files)? {
         Ok(answer) => answer,
         Err(reason) => return Ok(Err(Probe::Failed(reason))),
@@ -185,7 +202,7 @@ fn look(tool: &Tool, clip: File, whole: bool, limits: &Limits) -> Result<Result<
         Body::Unsupported(reason) => Err(Probe::Unsupported(reason)),
         Body::Failed(reason) => Err(Probe::Failed(with_log(reason, &log))),
         Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
-        Body::Derived(_) => Err(Probe::Failed("goodgate-media answered another question".into())),
+        Body::Derived(_) | Body::About(_) => Err(Probe::Failed("goodgate-media answered another question".into())),
     })
 }
 
@@ -212,7 +229,6 @@ fn judge(facts: Facts, log: &str) -> Probe {
 }
 
 /// What to make from a clip.
-#[derive(Debug)]
 pub struct DeriveRequest<'a> {
     pub clip: Source,
     /// Files of sound that go with it, in the order of their tracks.
@@ -229,6 +245,8 @@ pub struct DeriveRequest<'a> {
     pub name: &'a str,
     /// The name that the filmstrip's file will have, for its index.
     pub sprite: &'a [u8],
+    /// Asked about four times a second.
+    pub gate: &'a (dyn Fn() -> Gate + Sync),
 }
 
 /// How one output went.
@@ -276,7 +294,7 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
     }
     let behind = protocol::FIRST_OUTPUT_FD + open.len() as i32;
     open.extend(more.into_iter().zip(behind..));
-    let files = child::Files { clip: first, more: open };
+    let files = child::Files { clip: first, more: open, gate: want.gate };
     let answer = child::run(tool, "derive", &request, limits, files)?;
     let (answer, log) = answer.unwrap_or_else(|reason| (Body::Failed(reason), String::new()));
     let all = |why: Outcome| vec![why; pending.len()];
@@ -285,7 +303,7 @@ pub fn derive(tool: &Tool, want: DeriveRequest<'_>, limits: &Limits) -> Result<V
         Body::Unsupported(reason) => all(Outcome::Unsupported(reason)),
         Body::Failed(reason) => all(Outcome::Failed(reason)),
         Body::Refused(reason) => return Err(MediaError::Refused { tool: tool.path.clone(), reason }),
-        Body::Facts(_) => all(Outcome::Failed("goodgate-media answered another question".into())),
+        Body::Facts(_) | Body::About(_) => all(Outcome::Failed("goodgate-media answered another question".into())),
     };
     let mut outcomes = outcomes.into_iter();
     Ok(pending.into_iter().map(|p| p.settle(outcomes.next(), &log)).collect())

@@ -3,12 +3,13 @@
 //! The reply is `GGM1`, its length as a little-endian u32, and JSON. The child has held hostile media in its memory,
 //! so a reply is as hostile as the clip: bounded, cleaned, and range-checked before anything uses it.
 
+use crate::frames::FrameMap;
 use crate::preset::Output;
 use crate::preset::look::Finish;
 use serde::{Deserialize, Serialize};
 
 pub const VERSION: u32 = 4;
-pub const MAX_REPLY_BYTES: usize = 256 * 1024;
+pub const MAX_REPLY_BYTES: usize = 768 * 1024;
 pub const MAX_TEXT_BYTES: usize = 4096;
 pub const MAX_STREAMS: usize = 64;
 /// Of the access unit in [`Facts::first_unit`]: what is told of a picture stands before it.
@@ -96,8 +97,20 @@ pub enum Body {
     Unsupported(String),
     /// libav knows what it is and can not read it.
     Failed(String),
+    About(About),
     /// No sandbox on this machine, so no media was read.
     Refused(String),
+}
+
+/// What the child is made of, and what holds it here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// libav's version.
+    pub libav: String,
+    /// Encoders and filters that outputs need and this libav has not.
+    pub lacking: Vec<String>,
+    pub landlock: bool,
+    pub seccomp: bool,
 }
 
 /// How one output went.
@@ -122,6 +135,8 @@ pub struct Facts {
     pub whole: Option<Result<u64, String>>,
     /// The start of the first access unit of an AVCHD clip that holds its camera's metadata (MDPM), as it lies there.
     pub first_unit: Option<Vec<u8>>,
+    /// Where the frames of the best picture lie, if the container's index tells of all of them.
+    pub frames: Option<FrameMap>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,6 +226,7 @@ impl Body {
         match self {
             Body::Facts(facts) => {
                 facts.streams.truncate(MAX_STREAMS);
+                facts.frames = facts.frames.take().filter(FrameMap::is_sound);
                 facts.first_unit = facts.first_unit.take().filter(|u| u.len() <= MAX_UNIT_BYTES);
                 facts.format = clean(&facts.format);
                 facts.whole = facts.whole.take().map(|read| read.map_err(|why| clean(&why)));
@@ -231,6 +247,10 @@ impl Body {
                         Outcome::Unsupported(text) | Outcome::Failed(text) => *text = clean(text),
                     }
                 }
+            }
+            Body::About(about) => {
+                about.libav = clean(&about.libav);
+                about.lacking.iter_mut().for_each(|name| *name = clean(name));
             }
             Body::Unsupported(text) | Body::Failed(text) | Body::Refused(text) => *text = clean(text),
         }

@@ -9,7 +9,6 @@ use crate::finding::{Finding, FindingKind};
 use crate::progress::Event;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
-use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 impl Pass<'_> {
@@ -159,16 +158,7 @@ impl Pass<'_> {
     /// Adds what the catalog knows of the file, shows it and lists it.
     fn told(&mut self, catalog: &Catalog, folder: &Folder, mut finding: Finding) -> Result<Finding, PatrolError> {
         if let Some(root) = &folder.copy {
-            let of_file = match self.clips.entry(root.card) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let clips = catalog.clips(root.card)?;
-                    let files =
-                        clips.into_iter().flat_map(|c| c.files.into_iter().map(move |(p, _)| (p, c.id.to_string())));
-                    new.insert(files.collect())
-                }
-            };
-            finding.clip = of_file.get(&finding.relpath).cloned();
+            catalog.tell(root.card, &mut finding)?;
         }
         if finding.kind != FindingKind::Extra {
             self.count(folder, false);

@@ -15,7 +15,7 @@ use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use crate::verify::{Lanes, with_lanes};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,6 @@ pub(super) struct Pass<'a> {
     pub(super) absent: BTreeMap<VolumeId, Absent>,
     pub(super) marks: Vec<Mark>,
     pub(super) oldest_mark: Option<Instant>,
-    pub(super) clips: HashMap<CardId, HashMap<RelPath, String>>,
     /// Good and bad copies a card, for its log.
     pub(super) cards: BTreeMap<CardId, (u64, u64)>,
     pub(super) cut_short: bool,
@@ -89,7 +88,6 @@ impl<'a> Pass<'a> {
             absent: BTreeMap::new(),
             marks: Vec::new(),
             oldest_mark: None,
-            clips: HashMap::new(),
             cards: BTreeMap::new(),
             cut_short: false,
             seen: BTreeMap::new(),

@@ -9,8 +9,8 @@ const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// The floors, lowest first. On the floors of words and hands a module may use those to its left.
 const WORDS: &[&str] = &[
-    "relpath", "digest", "timecode", "fact", "clip", "copy", "finding", "evidence", "verdict", "progress", "job",
-    "query", "preset", "config",
+    "relpath", "digest", "timecode", "frames", "fact", "clip", "copy", "finding", "evidence", "verdict", "progress",
+    "job", "query", "preset", "config",
 ];
 const HANDS: &[&str] = &["disk", "hash", "read", "verify", "notify"];
 const ROOMS: &[&str] = &["card", "offload", "mhl", "media", "sidecar", "catalog", "export"];

@@ -3,7 +3,7 @@
 use super::media::{clip, facts, ffprobe, tool};
 use super::place::Place;
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
-use goodgate::media::{Derivation, DeriveRequest, Limits, derive};
+use goodgate::media::{Derivation, DeriveRequest, Gate, Limits, derive};
 use goodgate::preset::look::{Cdl, Colour, Cube, Finish, Line, Text, burn_in};
 use goodgate::preset::{Container, Output, Preset, Recipe, look};
 use goodgate::read::cube;
@@ -34,7 +34,9 @@ fn made(path: &Path, out: &Path, output: Output, finish: Finish, luts: &[Arc<Cub
     let (outputs, finishes, sprite) = (&[output], &[Some(finish)], b"a.jpg");
     let (reel, name) = (None, "a");
     let (clip, beside) = (clip.into(), Vec::new());
-    let want = DeriveRequest { clip, beside, out_dir: &dir, outputs, finishes, luts, start_tc, reel, name, sprite };
+    let gate = &|| Gate::Go;
+    let want =
+        DeriveRequest { clip, beside, out_dir: &dir, outputs, finishes, luts, start_tc, reel, name, sprite, gate };
     match derive(&tool(), want, &Limits::for_derive(None)).unwrap().pop() {
         Some(Derivation::Done { path, .. }) => path,
         other => panic!("{}: {other:?}", path.display()),

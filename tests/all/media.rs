@@ -1,7 +1,7 @@
 //! The child on real clips: made with the ffmpeg program, damaged, hostile, and from cameras.
 
 use goodgate::clip::{ClipMetadata, MediaState};
-use goodgate::media::{Derivation, DeriveRequest, Limits, Probe, Tool, derive, probe};
+use goodgate::media::{Derivation, DeriveRequest, Gate, Limits, Probe, Tool, derive, probe};
 use goodgate::preset::{Output, Recipe};
 use goodgate::timecode::{FrameRate, Timecode};
 use std::fs::File;
@@ -67,6 +67,7 @@ fn derive_with(tool: &Tool, path: &Path, out: &Path, start_tc: Option<Timecode>,
         reel: None,
         name: "a",
         sprite: b"a.jpg",
+        gate: &|| Gate::Go,
     };
     let mut made = derive(tool, want, limits).unwrap().into_iter();
     Derived { web: made.next(), poster: made.next() }
@@ -319,7 +320,7 @@ fn impostor(act: &str) -> (TempDir, Tool) {
 fn a_captured_child_only_harms_its_clip() {
     let dir = tempfile::tempdir().unwrap();
     for (act, says) in [
-        ("yes", "more than 256 KiB"),
+        ("yes", "more than 768 KiB"),
         ("true", "no answer"),
         ("printf GGM1abcdefgh", "the answer has"),
         ("sh -c 'kill -SEGV $$'", "libav crashed (SIGSEGV)"),

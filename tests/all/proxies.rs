@@ -2,7 +2,7 @@
 
 use super::media::{clip, facts, ffprobe, tool};
 use super::place::Place;
-use goodgate::media::{Derivation, DeriveRequest, Limits, derive};
+use goodgate::media::{Derivation, DeriveRequest, Gate, Limits, derive};
 use goodgate::preset::{Container, Output, Preset, Recipe};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,7 @@ fn outputs(path: &Path, out: &Path, outputs: &[Output]) -> Vec<Derivation> {
         reel,
         name,
         sprite: b"A001 C002.jpg",
+        gate: &|| Gate::Go,
     };
     derive(&tool(), want, &Limits::for_derive(None)).unwrap()
 }

@@ -115,6 +115,11 @@ impl Clock {
         if self.constant { self.rate.invert() } else { FINE }
     }
 
+    /// The time of any picture in `time_base`; `None` of one without a time.
+    pub fn exact(&self, timestamp: Option<i64>) -> Option<i64> {
+        Some(rescale(timestamp?.saturating_sub(self.start()), self.from, self.time_base()).max(0))
+    }
+
     /// The time of the next picture in `time_base`, later than the one before.
     pub fn at(&mut self, timestamp: Option<i64>) -> i64 {
         let next = self.last + 1;

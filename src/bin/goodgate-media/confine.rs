@@ -38,6 +38,13 @@ pub fn confine(memory_bytes: u64, cpu_secs: u64, output_bytes: u64, inherited: u
     Rights { landlock: landlock().unwrap_or(false), seccomp: seccomp().is_ok() }
 }
 
+/// Behind whoever copies: a low place at the processor, the idle class at the disk.
+pub fn give_way() {
+    let _ = process::nice(10);
+    // SAFETY: plain numbers: this process, class idle (linux/ioprio.h). Refused, nothing changes.
+    unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, 3 << 13) };
+}
+
 /// Lowers a limit; never raises one that is already lower.
 fn limit(what: Resource, value: u64) {
     let now = process::getrlimit(what);

@@ -85,6 +85,10 @@ pub fn open(preset: Preset, first: &frame::Video, picture: &Picture) -> Result<e
         if preset != Preset::DnxhrLb {
             flags |= codec::Flags::INTERLACED_DCT;
         }
+        if preset == Preset::H264Intra && !first.is_top_first() {
+            // It begins with the upper field unless it is told so before the first picture.
+            options.push(("x264-params", "bff=1"));
+        }
         let order = match first.is_top_first() {
             true => ffi::AVFieldOrder::AV_FIELD_TT,
             false => ffi::AVFieldOrder::AV_FIELD_BB,

@@ -1,11 +1,12 @@
 //! `probe`: what libav says of a clip, uninterpreted.
 
 use crate::check::read_through;
-use crate::file_io::Shared;
+use crate::file_io::{FileIo, Shared};
 use crate::input::{self, Refusal};
 use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Stream as AvStream, ffi, media};
+use goodgate::frames::{Builder, FrameMap};
 use goodgate::media::protocol::{Body, Facts, Kind, MAX_STREAMS, MAX_TAGS, MAX_UNIT_BYTES, Request, Stream, clean};
 use std::ffi::{CStr, c_char};
 use std::fs::File;
@@ -41,6 +42,8 @@ pub fn probe(clip: File, request: &Request) -> Body {
         let chosen = best.contains(&Some(stream.index()));
         facts.streams.push(describe(&stream, chosen, &mut budget));
     }
+    let file_bytes = FileIo::new(clip.clone()).len().unwrap_or(0);
+    facts.frames = best[0].and_then(|i| input.stream(i)).and_then(|s| indexed(&s, file_bytes));
     let wanted = best[0].or(best[1]);
     let avchd =
         facts.format == "mpegts" && best[0].and_then(|i| facts.streams.get(i)).is_some_and(|s| s.codec == "h264");
@@ -65,6 +68,26 @@ pub fn probe(clip: File, request: &Request) -> Body {
         Err(refused) => Err(refused.words()),
     });
     Body::Facts(Box::new(facts))
+}
+
+/// Where the container's index says that each picture lies; `None` where it has none of all of them.
+fn indexed(stream: &AvStream<'_>, file_bytes: u64) -> Option<FrameMap> {
+    // SAFETY: the stream is alive, its entries are asked for one by one and below their count.
+    unsafe {
+        let st = stream.as_ptr().cast_mut();
+        let entries = ffi::avformat_index_get_entries_count(st);
+        if (*st).nb_frames <= 0 || i64::from(entries) < (*st).nb_frames {
+            return None;
+        }
+        let mut map = Builder::new(file_bytes);
+        for n in 0..entries {
+            let entry = ffi::avformat_index_get_entry(st, n).as_ref()?;
+            let is = |flag: i32| entry.flags() & flag != 0;
+            let (key, hidden) = (is(ffi::AVINDEX_KEYFRAME), is(ffi::AVINDEX_DISCARD_FRAME));
+            map.add(entry.pos.try_into().ok()?, entry.size().try_into().unwrap_or(0), key, !hidden);
+        }
+        map.finish((*(*st).codecpar).video_delay.try_into().unwrap_or(0))
+    }
 }
 
 /// The start of an access unit that holds MDPM; its parts are for the parent to read.

@@ -14,8 +14,10 @@ mod encode;
 mod facts;
 mod file_io;
 mod finish;
+mod glance;
 mod input;
 mod lane;
+mod lanes;
 mod levels;
 mod look;
 mod matrix;
@@ -30,7 +32,9 @@ mod scale;
 mod selftest;
 mod sound;
 
-use goodgate::media::protocol::{Body, FIRST_OUTPUT_FD, MAX_LUTS, MAX_MORE, MAX_OUTPUTS, Reply, Request, VERSION};
+use goodgate::media::protocol::{
+    About, Body, FIRST_OUTPUT_FD, MAX_LUTS, MAX_MORE, MAX_OUTPUTS, Reply, Request, VERSION,
+};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
             Ok(request) => usage(&format!("a request of version {}: another goodgate", request.version)),
             Err(e) => usage(&format!("the request can not be read: {e}")),
         },
+        ["about"] => send(Body::About(about())),
         ["selftest", act] => selftest::run(act, true),
         ["selftest", "--unconfined", act] => selftest::run(act, false),
         _ => usage("usage: goodgate-media probe|derive REQUEST < CLIP; goodgate starts it"),
@@ -74,6 +79,9 @@ fn answer(verb: &str, request: &Request) -> ExitCode {
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
     let ours = FIRST_OUTPUT_FD as u32 + (outputs.len() + luts.len() + more.len()) as u32;
     let clip_fd = u32::try_from(clip.as_raw_fd()).ok();
+    if verb == "derive" {
+        confine::give_way();
+    }
     let rights = confine::confine(request.memory_bytes, request.cpu_secs, request.output_bytes, ours, clip_fd);
     let body = if !rights.any() && !request.allow_unconfined {
         Body::Refused("this kernel offers neither Landlock nor seccomp".into())
@@ -82,6 +90,37 @@ fn answer(verb: &str, request: &Request) -> ExitCode {
     } else {
         derive::derive(clip, request, outputs, luts, more)
     };
+    send(body)
+}
+
+/// Everything that outputs need and that a libav may be built without.
+const ENCODERS: [&str; 7] = ["prores_ks", "dnxhd", "libx264", "mjpeg", "aac", "pcm_s16le", "pcm_s24le"];
+const FILTERS: [&str; 12] = [
+    "scale",
+    "format",
+    "setsar",
+    "transpose",
+    "hflip",
+    "vflip",
+    "yadif",
+    "aresample",
+    "aformat",
+    "apad",
+    "pan",
+    "ebur128",
+];
+
+fn about() -> About {
+    let encoders = ENCODERS.iter().filter(|name| ffmpeg_next::encoder::find_by_name(name).is_none());
+    let filters = FILTERS.iter().filter(|name| ffmpeg_next::filter::find(name).is_none());
+    let lacking = encoders.chain(filters).map(|name| (*name).to_owned()).collect();
+    // SAFETY: a static C string.
+    let libav = unsafe { std::ffi::CStr::from_ptr(ffmpeg_next::ffi::av_version_info()) };
+    let rights = confine::confine(1 << 30, 10, 0, 3, None);
+    About { libav: libav.to_string_lossy().into_owned(), lacking, landlock: rights.landlock, seccomp: rights.seccomp }
+}
+
+fn send(body: Body) -> ExitCode {
     let sent = std::io::stdout().write_all(&Reply::new(body).to_bytes());
     // Not by returning: destructors of C libraries have nothing to give and much to crash on.
     std::process::exit(if sent.is_ok() { 0 } else { 1 })

@@ -1,9 +1,10 @@
 //! The one reading of a clip: every packet is decoded once, and what comes out goes to the lanes.
 
-use crate::derive::{Clip, Lanes, open_decoder};
+use crate::derive::{Clip, open_decoder};
 use crate::facts::best;
 use crate::input::Refusal;
 use crate::lane::{Item, share, share_sound};
+use crate::lanes::Lanes;
 use crate::reel::Reel;
 use crate::scale::rescale;
 use ffmpeg_next::{Packet, ffi, frame, media};
@@ -13,7 +14,7 @@ use ffmpeg_next::{Packet, ffi, frame, media};
 pub struct Seen {
     /// Those that stand in for others, too.
     pub frames: u64,
-    packets: u64,
+    pub packets: u64,
     /// As the container counts them; 0 where it does not.
     announced: u64,
     /// Packets that the container itself says are not shown.

@@ -29,6 +29,8 @@ pub struct Wanted {
     /// Their looks, or why they can have none.
     pub poster_finisher: Result<Option<Finisher>, String>,
     pub strip_finisher: Result<Option<Finisher>, String>,
+    /// Only some pictures of the clip come, and each is a tile.
+    pub glance: bool,
 }
 
 /// The lane's work; answers for the poster, the strip and the index, as far as they are wanted, in this order.
@@ -46,7 +48,8 @@ pub fn run(mut wanted: Wanted, from: Receiver<Item>, full: Full) -> Vec<Made> {
     for item in from {
         let Item::Picture(frame) = item else { continue };
         if wanted.poster.is_some() {
-            poster.look(&frame, index);
+            let at = frame.pts().map(|at| rescale(at, wanted.time_base, wanted.rate.invert()));
+            poster.look(&frame, at.filter(|_| wanted.glance).map_or(index, i64::unsigned_abs));
         }
         index += 1;
         if !only_poster
@@ -61,6 +64,10 @@ pub fn run(mut wanted: Wanted, from: Receiver<Item>, full: Full) -> Vec<Made> {
     }
     if !only_poster && trouble.is_none() {
         trouble = strip.push(None).err();
+    }
+    if wanted.glance {
+        let whole = strip.tick.saturating_mul(wanted.expected_frames.try_into().unwrap_or(i64::MAX));
+        strip.end = strip.end.max(whole);
     }
     let nothing = || "no picture of it can be decoded".to_owned();
     if let Some(qc) = &wanted.qc {
@@ -130,7 +137,7 @@ impl Strip {
             time_base,
             tiles: Vec::new(),
             index: 0,
-            step: (wanted.expected_frames / TILES).max(1),
+            step: if wanted.glance { 1 } else { (wanted.expected_frames / TILES).max(1) },
             end: 0,
             tick: rescale(1, rate.invert(), time_base).max(1),
             seen: Seen {

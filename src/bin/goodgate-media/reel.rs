@@ -75,6 +75,10 @@ impl Reel {
         &self.sides[0].input
     }
 
+    pub fn main_mut(&mut self) -> &mut Input {
+        &mut self.sides[0].input
+    }
+
     /// Files of sound beside it.
     pub fn apart(&self) -> bool {
         self.sides.len() > 1

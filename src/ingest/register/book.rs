@@ -182,7 +182,8 @@ impl<'a> Book<'a> {
     /// Writes down what was found, and that what was found before is no longer so. The first of it in words.
     pub fn close(mut self, progress: &dyn Progress) -> Result<Option<String>, IngestError> {
         let (card, root) = (self.job.card, self.folder.id);
-        for finding in self.found.values() {
+        for finding in self.found.values_mut() {
+            self.catalog.tell(card, finding)?;
             progress.event(Event::Finding(finding));
             if self.known.contains_key(&finding.relpath) {
                 let note = format!("{}: {}", finding.kind.name(), finding.note);

@@ -90,7 +90,7 @@ fn crooked(n: usize) -> Vec<u8> {
     let name = boxes[n % boxes.len()];
     let at = mov.windows(4).position(|w| w == name).unwrap_or(100);
     let value = [0, 7, 0x7fff_ffff, 0xffff_ffff][n % 4];
-    let place = if n % 2 == 0 { at - 4 } else { at + 8 };
+    let place = if n.is_multiple_of(2) { at - 4 } else { at + 8 };
     put(&mut mov, place, value);
     mov
 }

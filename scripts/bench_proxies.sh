@@ -45,7 +45,7 @@ to_web="scale=w='min(iw,1280)':h=-2:flags=bicubic,format=yuv420p"
 to_still="scale=640:-2:flags=bicubic,format=yuvj420p"
 tiles() { printf 'fps=60/%s,scale=320:-2:flags=bicubic,format=yuvj420p,tile=10x6' "$seconds"; }
 # Loudness, peaks, and a sum for each point of a waveform.
-levels="ebur128=framelog=quiet,asetnsamples=n=256,astats=metadata=1:reset=1:measure_overall=none"
+levels="ebur128=framelog=verbose,asetnsamples=n=256,astats=metadata=1:reset=1:measure_overall=none"
 
 encode() { timed "$1" ffmpeg -v error -nostdin -y "${@:2}"; }
 

@@ -100,9 +100,9 @@ fn sandbox(station: &Station, tool: &Tool, landlock: bool, seccomp: bool) -> Poi
 fn place(what: &'static str, path: &Path, disks: &mut Vec<(String, PathBuf)>) -> Point {
     let name = path.display();
     let bad = |why: String| point(what, Health::Bad, format!("\"{name}\": {why}"));
-    // What is missing is made, if the folder above it is there.
-    let above = path.parent().filter(|_| !path.exists());
-    let at = above.unwrap_or(path);
+    // What is missing is made: a destination in a folder that is there, the media root with all above it.
+    let above = if what == "destination" { path.parent() } else { path.ancestors().find(|p| p.exists()) };
+    let at = above.filter(|_| !path.exists()).unwrap_or(path);
     let seen = match facts::of(at) {
         Ok(facts) => facts,
         Err(e) if e.kind() == ErrorKind::NotFound => return bad("neither it nor the folder above it is there".into()),

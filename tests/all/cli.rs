@@ -478,3 +478,36 @@ fn a_catalog_that_cannot_be_used_is_named_with_a_hint() {
     }
     assert_eq!(std::fs::read(place.path("text.db")).unwrap().len(), 47, "what is not ours is left alone");
 }
+
+#[test]
+fn doctor_says_what_this_rig_has_and_leaves_nothing() {
+    let place = Place::new();
+    let destinations = |second: &str| {
+        let path = |p: &str| place.path(p).display().to_string();
+        let text = format!(
+            "[policy]\ndistinct_devices = false\n[[destination]]\npath = \"{}/{{date}}\"\n[[destination]]\npath = \"{}\"\n",
+            path("a"),
+            path(second)
+        );
+        place.config(&text);
+    };
+    destinations("b");
+    let before = place.tree("", |_| false);
+    let v = place.run(&["doctor", "--json"]).expect(0).json();
+    assert_eq!(place.tree("", |_| false), before, "it wrote something");
+    assert_eq!(v["good"], true, "{v}");
+    let of = |what: &str| -> Vec<(String, String)> {
+        let word = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+        let all = v["points"].as_array().unwrap().iter().filter(|p| p["what"] == what);
+        all.map(|p| (word(&p["health"]), word(&p["text"]))).collect()
+    };
+    assert!(of("libav")[0].1.contains("with libav "), "{v}");
+    assert!(of("sandbox")[0].1.contains("seccomp"), "{v}");
+    assert!(of("catalog")[0].1.contains("will be made"), "{v}");
+    let places = of("destination");
+    assert!(places[0].1.starts_with(&format!("\"{}\" on ", place.path("a").display())), "{v}");
+    assert!(places[1].0 == "note" && places[1].1.contains("the same disk as"), "{v}");
+    destinations("gone/deep");
+    let said = place.run(&["doctor"]).expect(1);
+    assert!(said.stdout.contains("BAD   destination: ") && said.stdout.contains("is there"), "{}", said.stdout);
+}

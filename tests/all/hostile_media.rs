@@ -63,7 +63,9 @@ fn many_tracks() -> Vec<u8> {
 /// A track whose bytes lie in another file, which is there.
 fn elsewhere(target: &Path) -> Vec<u8> {
     let mov = made("a.mov", "-c:v mjpeg");
-    let url = find(&mov, b"url ") - 4;
+    // Not the word of the handler before it.
+    let dref = find(&mov, b"dref");
+    let url = dref + find(&mov[dref..], b"url ") - 4;
     let mut out = mov[..url].to_vec();
     let name = format!("file://{}\0", target.display());
     out.extend((12 + name.len() as u32).to_be_bytes());
@@ -76,7 +78,7 @@ fn elsewhere(target: &Path) -> Vec<u8> {
         put(&mut out, at, be(&mov, at) + grown);
     }
     let mdat = find(&out, b"mdat");
-    let end = out.len().min(mdat + 4 + 2000);
+    let end = mdat - 4 + be(&out, mdat - 4) as usize;
     out[mdat + 4..end].fill(0);
     out
 }
@@ -88,7 +90,7 @@ fn crooked(n: usize) -> Vec<u8> {
     let name = boxes[n % boxes.len()];
     let at = mov.windows(4).position(|w| w == name).unwrap_or(100);
     let value = [0, 7, 0x7fff_ffff, 0xffff_ffff][n % 4];
-    let place = if n % 2 == 0 { at - 4 } else { at + 8 };
+    let place = if n.is_multiple_of(2) { at - 4 } else { at + 8 };
     put(&mut mov, place, value);
     mov
 }

@@ -1,7 +1,7 @@
 //! Copies that are meant to be gone, and files that were changed on purpose: the alarm ends, and nothing else.
 
 use crate::place::{Place, flip};
-use crate::shim::log;
+use crate::shim::{ask, log};
 
 const CLIP: &str = "A001/CLIPS/A001C001.MOV";
 
@@ -51,6 +51,7 @@ fn one_retired_file_is_missed_by_nobody_and_comes_back_with_an_offload() {
     let again = patrol(&place).expect(0).json();
     assert_eq!((&again["files"], again["findings"].as_array().unwrap().len()), (&5.into(), 0));
     place.run(&["verify", "A001"]).expect(0);
+    assert_eq!(ask(&place, "SELECT * FROM reverify_due").len(), 5);
     place.status().expect(20);
     assert!(place.run(&["repair", "A001", "--json"]).expect(0).json()["repaired"].as_array().unwrap().is_empty());
     place.offload(&["--no-media", "--rehash"]).expect(0);
@@ -72,6 +73,7 @@ fn a_file_that_was_changed_on_purpose_is_told_as_that_until_it_changes_again() {
         assert_eq!((&said["accepted"], &said["good"], &said["files"]), (&1.into(), &5.into(), &6.into()), "{said}");
     }
     assert!(log(&place).contains("was changed on purpose: by the colourist"), "{}", log(&place));
+    assert!(ask(&place, "SELECT * FROM problems WHERE problem IN ('copy', 'finding')").is_empty());
     assert!(place.run(&["repair", "A001", "--json"]).expect(0).json()["repaired"].as_array().unwrap().is_empty());
     assert_eq!(std::fs::read(&notes).unwrap(), b"graded");
     std::fs::write(&notes, "graded again").unwrap();

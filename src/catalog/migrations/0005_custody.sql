@@ -45,6 +45,41 @@ CREATE TABLE part_proof (
   begun_at TEXT NOT NULL, row_sum BLOB, PRIMARY KEY (copy_root_id, relpath)
 ) STRICT, WITHOUT ROWID;
 
+-- What is meant to be gone is no work to do, and what was changed on purpose is no problem.
+DROP VIEW reverify_due;
+CREATE VIEW reverify_due AS
+SELECT y.card_id AS card, c.roll, r.destination, r.path AS copy, f.relpath_text AS relpath, f.size_bytes, y.state,
+       y.read_back, y.proven_at, y.checked_at
+FROM copy y JOIN card c ON c.id = y.card_id JOIN copy_root r ON r.id = y.copy_root_id
+JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
+WHERE y.state IN ('proven','failed') AND r.retired_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM retired_copy x WHERE x.copy_root_id = y.copy_root_id AND x.relpath = y.relpath)
+ORDER BY y.state = 'failed', y.checked_at;
+DROP VIEW problems;
+CREATE VIEW problems AS
+SELECT x.card_id AS card, c.roll, 'finding' AS problem, x.kind, x.copy_path AS place, x.relpath_text AS relpath,
+       x.note AS text, x.seen_at AS since
+FROM finding x JOIN card c ON c.id = x.card_id WHERE x.cleared_at IS NULL
+UNION ALL
+SELECT w.card_id, c.roll, 'warning', w.id, c.source_path, NULL, w.text, w.raised_at
+FROM warning w JOIN card c ON c.id = w.card_id WHERE w.accepted_at IS NULL
+UNION ALL
+SELECT y.card_id, c.roll, 'copy', y.state, r.path, f.relpath_text, y.note, y.checked_at
+FROM copy y JOIN card c ON c.id = y.card_id JOIN copy_root r ON r.id = y.copy_root_id
+JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
+WHERE y.state IN ('failed','conflict') AND r.retired_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM retired_copy x WHERE x.copy_root_id = y.copy_root_id AND x.relpath = y.relpath)
+  AND NOT EXISTS (SELECT 1 FROM accepted_copy x WHERE x.copy_root_id = y.copy_root_id AND x.relpath = y.relpath)
+UNION ALL
+SELECT j.card_id, c.roll, 'hold', j.hold, c.source_path, NULL, j.hold_note, j.started_at
+FROM job j JOIN card c ON c.id = j.card_id WHERE j.done_at IS NULL AND j.hold IS NOT NULL
+UNION ALL
+SELECT r.card_id, c.roll, 'hold', r.hold, r.path, NULL, r.hold_note, r.created_at
+FROM copy_root r JOIN card c ON c.id = r.card_id WHERE r.hold IS NOT NULL AND r.retired_at IS NULL
+UNION ALL
+SELECT k.card_id, k.roll, 'media', k.media, NULL, k.name, k.media_note, NULL
+FROM clip k WHERE k.media IN ('failed','unsupported');
+
 CREATE VIEW custody_log AS
 SELECT u.seq, u.at, u.who, u.version, u.act, u.card_id AS card, c.roll, u.job_id AS job, r.path AS copy, u.device,
        CAST(u.relpath AS TEXT) AS relpath, u.text, lower(hex(u.hash)) AS hash

@@ -212,6 +212,7 @@ fn seal_one(
         entries.retain(|e| !never(e.relpath()) && !history.records.contains_key(e.relpath()));
         for generation in history.generations.iter().filter(|g| !known.contains(g)) {
             lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
+            keep_manifest(&dest.base, &dest.folder, generation).map_err(|e| e.to_string())?;
             catalog.add_generation(dest.id, generation, Timestamp::now()).map_err(|e| e.to_string())?;
         }
     }

@@ -262,9 +262,10 @@ pub(crate) fn keep_manifest(root: &Root, roll: &RelPath, generation: &Generation
     if roll.is_root() || root.stat(&to.parent().parent())?.is_none() {
         return Ok(());
     }
-    let read = root.read_small(&roll.join_rel(&generation.manifest), mhl::LIMIT_BYTES);
-    match read {
-        Ok(bytes) if digest_of(HashFormat::C4, &bytes) == generation.c4 => {
+    let read = |place: &RelPath| root.read_small(place, mhl::LIMIT_BYTES);
+    let holds = |bytes: &Vec<u8>| digest_of(HashFormat::C4, bytes) == generation.c4;
+    match read(&roll.join_rel(&generation.manifest)) {
+        Ok(bytes) if holds(&bytes) && !read(&to).is_ok_and(|kept| holds(&kept)) => {
             write_whole(root, &to, &bytes, Replace::Ours)
         }
         _ => Ok(()),

@@ -246,6 +246,7 @@ fn seal_one(
         entries.retain(|e| !never(e.relpath()) && !history.records.contains_key(e.relpath()));
         for generation in history.generations.iter().filter(|g| !known.contains(g)) {
             lay_evidence(catalog, job, dest, generation.number).map_err(|e| e.to_string())?;
+            keep_manifest(&dest.base, &dest.folder, generation).map_err(|e| e.to_string())?;
             catalog.add_generation(dest.id, generation, Timestamp::now()).map_err(|e| e.to_string())?;
         }
     }
@@ -296,9 +297,10 @@ pub(crate) fn keep_manifest(root: &Root, roll: &RelPath, generation: &Generation
     if roll.is_root() || root.stat(&to.parent().parent())?.is_none() {
         return Ok(());
     }
-    let read = root.read_small(&roll.join_rel(&generation.manifest), mhl::LIMIT_BYTES);
-    match read {
-        Ok(bytes) if digest_of(HashFormat::C4, &bytes) == generation.c4 => {
+    let read = |place: &RelPath| root.read_small(place, mhl::LIMIT_BYTES);
+    let holds = |bytes: &Vec<u8>| digest_of(HashFormat::C4, bytes) == generation.c4;
+    match read(&roll.join_rel(&generation.manifest)) {
+        Ok(bytes) if holds(&bytes) && !read(&to).is_ok_and(|kept| holds(&kept)) => {
             write_whole(root, &to, &bytes, Replace::Ours)
         }
         _ => Ok(()),

@@ -73,7 +73,7 @@ by_goodgate_media() {
     local request
     request=$(jq -cn --argjson version "$protocol" --argjson threads "$(nproc)" '
         def proxy(preset; container): {proxy: {preset: preset, container: container, vfr: false}};
-        {version: $version, start_tc: ["01:00:00:00", 25, 1], reel: "A001", clip: "A001C001", sprite: "A001C001.jpg",
+        {version: $version, source: "file", more: 0, whole: false, finishes: [], luts: [], start_tc: ["01:00:00:00", 25, 1], reel: "A001", clip: "A001C001", sprite: "A001C001.jpg",
          memory_bytes: 4294967296, cpu_secs: 3600, output_bytes: 8589934592, max_pixels: 134217728,
          max_frames: 1000000, threads: $threads, allow_unconfined: false,
          outputs: [proxy("prores-proxy"; "mov"), proxy("web"; "mp4"), "poster", "filmstrip", "filmstrip-index",

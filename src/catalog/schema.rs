@@ -240,7 +240,7 @@ mod tests {
             ("foreign_keys", "1"),
             ("busy_timeout", "10000"),
             ("application_id", "1196377940"),
-            ("user_version", "5"),
+            ("user_version", "8"),
         ] {
             assert_eq!(pragma(&cat, name), value, "{name}");
         }
@@ -314,7 +314,7 @@ mod tests {
         let cat = Catalog::open(&path).unwrap();
         cat.conn.pragma_update(None, "user_version", 99).unwrap();
         drop(cat);
-        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 5, .. })));
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 8, .. })));
         assert!(matches!(Catalog::open_read_only(&path), Err(CatalogError::Newer { .. })));
     }
 

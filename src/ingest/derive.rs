@@ -250,7 +250,8 @@ impl Room<'_> {
     ) -> Result<Vec<Want>, IngestError> {
         let rows = shared.catalog().proxies(clip.id)?;
         let mut wants = Vec::new();
-        for want in self.wants(&shared.catalog(), clip, essence)? {
+        let all = self.wants(&shared.catalog(), clip, essence)?;
+        for want in all {
             let row = row_of(&rows, &want);
             let path = want.target.path().display().to_string();
             let ours = !want.target.beside || row.is_some_and(|r| r.path.as_ref() == Some(&path));

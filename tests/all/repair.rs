@@ -217,13 +217,15 @@ fn a_link_or_a_folder_under_the_name_is_moved_away_and_never_followed() {
 #[test]
 fn a_copy_that_was_never_proven_is_not_replaced() {
     let place = Place::new().with_card();
-    place.file("a/A001/CLIPS/A001C001.MOV", 9, 9);
-    place.offload(&["--no-media"]);
-    let taken = place.path("a").join(CLIP);
-    if std::fs::read(&taken).unwrap() == pattern(9, 9) && !place.path("a/A001_2").exists() {
-        repair(&place, &[]);
-        assert_eq!(std::fs::read(&taken).unwrap(), pattern(9, 9));
-    }
+    // The first run leaves the card's own folder without that clip; then somebody lays another file there.
+    Faulty::offload(&place, &["read|/card/A001/CLIPS/A001C002.MOV|1|0|errno|5"]).said().expect(20);
+    let taken = place.path("b/A001/CLIPS/A001C002.MOV");
+    std::fs::write(&taken, pattern(1_048_576, 9)).unwrap();
+    place.offload(&["--no-media"]).expect(11);
+    repair(&place, &[]);
+    assert!(std::fs::read(&taken).unwrap() == pattern(1_048_576, 9));
+    let states = ask(&place, "SELECT state FROM copies WHERE destination LIKE '%b' AND relpath LIKE '%C002.MOV'");
+    assert_eq!(states, [["conflict"]]);
 }
 
 #[test]

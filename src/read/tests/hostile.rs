@@ -27,6 +27,9 @@ const SRT: &str =
     "1\n00:00:00,000 --> 00:00:00,033\n[iso : 100] [shutter : 1/50.0] [latitude: 48.1] [longitude: 11.5]\n\n";
 const CSV: &str = "Timecode,Clip Name,Lens Model,Lens Serial,Camera Model\n01:02:03:04,A001,Zoom,9,MPC-3610\n";
 const SIDECAR: &str = "{\"iso\": 400, \"white_balance_kelvin\": 5600, \"take\": \"3\"}";
+const CUBE: &str = "TITLE \"x\"\nLUT_3D_SIZE 2\n0 0 0\n1 0 0\n0 1 0\n1 1 0\n0 0 1\n1 0 1\n0 1 1\n1 1 1\n";
+const CDL: &str = "<ColorDecisionList><ColorDecision><ColorCorrection><SOPNode><Slope>1 1 1</Slope><Offset>0 0 0</Offset>\
+    <Power>1 1 1</Power></SOPNode></ColorCorrection></ColorDecision></ColorDecisionList>";
 const LISTING: &str = "Clip Metadata\niso: 800\nscene: 12\n";
 
 /// What the file with these bytes says of itself, its end included.
@@ -120,6 +123,8 @@ fn parsers() -> Vec<Parser> {
         parser("csv_meta", CSV, |b| csv_meta::facts(b).map_or(0, |f| f.len())),
         parser("dji_srt", SRT, |b| dji_srt::facts(b).len()),
         parser("braw_sidecar", SIDECAR, |b| braw_sidecar::facts(b).map_or(0, |f| f.len())),
+        parser("cube", CUBE, |b| cube::parse(b).map_or(0, |lut| lut.values.len())),
+        parser("cdl", CDL, |b| cdl::parse("cdl", b).map_or(0, |list| list.all.len())),
         parser("braw_sidecar", LISTING, |b| braw_sidecar::listing_facts(b).map_or(0, |f| f.len())),
     ]
 }

@@ -82,11 +82,11 @@ fn catalog(station: &Station) -> Point {
     point("catalog", health, text)
 }
 
-fn sandbox(station: &Station, tool: &Tool, landlock: bool, seccomp: bool) -> Point {
+fn sandbox(station: &Station, tool: &Tool, has_landlock: bool, has_seccomp: bool) -> Point {
     if let Err(e) = tool.check() {
         return point("sandbox", Health::Bad, format!("no metadata and no proxies: {e}"));
     }
-    let (health, text) = match (landlock, seccomp) {
+    let (health, text) = match (has_landlock, has_seccomp) {
         (true, true) => (Health::Good, "Landlock and seccomp hold the child that reads media"),
         (true, false) => (Health::Note, "only Landlock holds the child that reads media: this kernel has no seccomp"),
         (false, true) => (Health::Note, "only seccomp holds the child that reads media: this kernel has no Landlock"),

@@ -11,6 +11,8 @@ use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Packet, ffi, frame};
 use goodgate::preset::{Output, filmstrip, poster};
 
+/// Shorter clips are soon decoded whole, and may have a single picture that needs no other.
+const FEWEST_FRAMES: u64 = 250;
 /// Packets of a place that are looked through for the picture.
 const MOST_PACKETS: usize = 400;
 
@@ -18,7 +20,7 @@ const MOST_PACKETS: usize = 400;
 pub fn is_enough(clip: &Clip, outputs: &[Output]) -> bool {
     let small = |o: &Output| matches!(o, Output::Poster | Output::Filmstrip | Output::FilmstripIndex);
     let length = clip.picture.as_ref().map_or(0, |(_, _, clock)| clock.expected());
-    clip.in_one && !clip.still && length > 1 && outputs.iter().all(small)
+    clip.in_one && !clip.still && length >= FEWEST_FRAMES && outputs.iter().all(small)
 }
 
 /// Frames worth a look, in their order.

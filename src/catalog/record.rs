@@ -9,8 +9,10 @@ use super::{Catalog, Tx, cards, findings, int, jobs, parsed, relpath, retired, t
 use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
 use crate::copy::{CopyState, FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
+use crate::disk::Stat;
 use crate::progress::Intent;
 use crate::relpath::RelPath;
+use crate::verify::{ProvenRow, VerifiedFile};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -28,6 +30,21 @@ pub struct CopyRow {
     pub blake3: Option<[u8; 32]>,
     pub note: Option<String>,
     pub row_intact: bool,
+}
+
+impl CopyRow {
+    /// The standing proof of the file that is seen under its name now; `None` when it has none.
+    pub fn proof(&self, seen: Option<Stat>) -> Option<VerifiedFile> {
+        let proven = ProvenRow {
+            relpath: &self.relpath,
+            size_bytes: self.size_bytes?,
+            mtime_ns: self.mtime_ns?,
+            read_back: self.read_back?,
+            proven_at: self.proven_at?,
+            intact: self.row_intact,
+        };
+        VerifiedFile::from_evidence(&proven, seen)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use crate::clip::{CopyRootId, Warning};
 use crate::config::{Config, VerifyDepth};
 use crate::copy::{CopyState, FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::HashFormat;
-use crate::disk::Stat;
 use crate::disk::kmsg::KernelLog;
 use crate::disk::list;
 use crate::disk::write::remove;
@@ -18,7 +17,7 @@ use crate::mhl;
 use crate::offload::{self, Destination, OffloadError, Options, Task};
 use crate::progress::{Event, Intent, Progress};
 use crate::relpath::RelPath;
-use crate::verify::{ProvenRow, VerifiedFile};
+use crate::verify::VerifiedFile;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -325,7 +324,7 @@ fn todo(
             let stat = dest.base.stat(&dest.place(&row.relpath)).ok().flatten();
             if stat.is_none() {
                 gone.insert((dest.id, row.relpath));
-            } else if chain || proof_of(&row, stat).is_some() {
+            } else if chain || row.proof(stat).is_some() {
                 strong += usize::from(row.read_back >= Some(ReadBack::Device));
                 done.insert(row.relpath);
             }
@@ -357,19 +356,7 @@ fn todo(
 }
 
 pub(super) fn standing_proof(dest: &Destination, row: &CopyRow) -> Option<VerifiedFile> {
-    proof_of(row, dest.base.stat(&dest.place(&row.relpath)).ok().flatten())
-}
-
-fn proof_of(row: &CopyRow, stat: Option<Stat>) -> Option<VerifiedFile> {
-    let proven = ProvenRow {
-        relpath: &row.relpath,
-        size_bytes: row.size_bytes?,
-        mtime_ns: row.mtime_ns?,
-        read_back: row.read_back?,
-        proven_at: row.proven_at?,
-        intact: row.row_intact,
-    };
-    VerifiedFile::from_evidence(&proven, stat)
+    row.proof(dest.base.stat(&dest.place(&row.relpath)).ok().flatten())
 }
 
 /// Temps that no intent of ours names are reported and left alone; those of a history are its next seal's.

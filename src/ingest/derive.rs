@@ -149,8 +149,9 @@ impl Room<'_> {
     fn glance(&self, shared: &Shared<'_>, clip: &ClipRow) -> Result<(), IngestError> {
         let (Some(essence), Some(metadata)) = (essence(clip), self.known.get(&clip.id)) else { return Ok(()) };
         let mut tally = Tally::default();
-        let mut wants = self.open_wants(shared, clip, essence, metadata, &mut tally)?;
+        let mut wants = self.wants(&shared.catalog(), clip, essence)?;
         wants.retain(|want| Output::PICTURES.contains(&want.output));
+        let wants = self.open_wants(shared, clip, metadata, wants, &mut tally)?;
         if wants.is_empty() {
             return Ok(());
         }
@@ -182,20 +183,14 @@ impl Room<'_> {
 
     /// Whether each output is there or is known not to come.
     fn has_all(&self, catalog: &Catalog, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
-        if self.has_old_look(catalog, clip, essence)? {
-            return Ok(false);
-        }
         let rows = catalog.proxies(clip.id)?;
         for want in self.wants(catalog, clip, essence)? {
             let row = row_of(&rows, &want);
             let given_up = row.is_some_and(|r| r.state == MediaState::Unsupported);
             // Of sound alone no poster is asked for, and of its later files nothing.
             let expected = row.is_some() || (matches!(want.output, Output::Proxy(_)) && want.file.is_none());
-            if expected
-                && !given_up
-                && !want.target.is_there()
-                && !row.is_some_and(|r| self.lies_elsewhere(clip, &want, r))
-            {
+            let is_there = want.target.is_there() || row.is_some_and(|r| self.lies_elsewhere(clip, &want, r));
+            if row.is_some_and(|r| want.differs(r)) || (expected && !given_up && !is_there) {
                 return Ok(false);
             }
         }
@@ -226,7 +221,8 @@ impl Room<'_> {
         metadata: &ClipMetadata,
     ) -> Result<(MediaState, Option<String>), IngestError> {
         let mut tally = Tally::default();
-        let mut wants = self.open_wants(shared, clip, essence, metadata, &mut tally)?;
+        let all = self.wants(&shared.catalog(), clip, essence)?;
+        let mut wants = self.open_wants(shared, clip, metadata, all, &mut tally)?;
         if !wants.is_empty() {
             let not_used = self.adopt(shared, clip, metadata, &mut wants)?;
             for mut take in self.takes(clip, metadata, wants) {
@@ -244,13 +240,12 @@ impl Room<'_> {
         &self,
         shared: &Shared<'_>,
         clip: &ClipRow,
-        essence: &RelPath,
         metadata: &ClipMetadata,
+        all: Vec<Want>,
         tally: &mut Tally,
     ) -> Result<Vec<Want>, IngestError> {
         let rows = shared.catalog().proxies(clip.id)?;
-        let mut wants = Vec::new();
-        let all = self.wants(&shared.catalog(), clip, essence)?;
+        let mut open = Vec::new();
         for want in all {
             let row = row_of(&rows, &want);
             let path = want.target.path().display().to_string();
@@ -285,7 +280,7 @@ impl Room<'_> {
                             let root = Root::open(&want.target.base).map_err(at)?;
                             write::remove(&root, &want.target.relpath).map_err(at)?;
                         }
-                        wants.push(want);
+                        open.push(want);
                     }
                     Err(why) => {
                         tally.failed = tally.failed.take().or(Some(format!("{}: {why}", want.output.name())));
@@ -294,7 +289,7 @@ impl Room<'_> {
                 }
             }
         }
-        Ok(wants)
+        Ok(open)
     }
 
     /// One run of the child; each output that came of it gets its name and its row.

@@ -8,10 +8,9 @@ use crate::digest::{BLOCK_BYTES, join_blocks};
 use crate::disk::Root;
 use crate::disk::read::PastCache;
 use crate::disk::write::{Replace, Temp, buffer, move_aside, open_ours, remove, write_whole};
-use crate::hash::block_digest;
 use crate::progress::Progress;
 use crate::relpath::RelPath;
-use crate::verify::{self, Lane, ReadFault, Unproven, VerifiedFile};
+use crate::verify::{self, Lane, ReadFault, Unproven, VerifiedFile, block_fits};
 use std::io;
 
 /// Why a copy is not proven, and what follows.
@@ -154,7 +153,7 @@ impl<'a> Work<'a> {
         temp.patch(record.file.mtime_ns, |put| {
             each_block(&mut read, record.file.size_bytes, blocks, |offset, bytes| {
                 // What is copied now must be what was hashed then.
-                match is_right(record, offset, bytes) {
+                match block_fits(record, offset, bytes) {
                     true => put(offset, bytes),
                     false => Err(io::Error::other("the card gave other bytes than before")),
                 }
@@ -308,20 +307,12 @@ fn damaged(
     let mut read = PastCache::open(root, place, fs_type)?;
     let mut wrong = Vec::new();
     each_block(&mut read, size, blocks, |offset, bytes| {
-        if !is_right(record, offset, bytes) {
+        if !block_fits(record, offset, bytes) {
             wrong.push(offset / BLOCK_BYTES);
         }
         Ok(())
     })?;
     Ok(join_blocks(wrong, size))
-}
-
-fn is_right(record: &FileRecord, offset: u64, bytes: &[u8]) -> bool {
-    match record.blocks.0.get((offset / BLOCK_BYTES) as usize) {
-        Some(expected) => block_digest(offset, bytes) == *expected,
-        // The file is its one block.
-        None => record.blocks.0.is_empty() && *blake3::hash(bytes).as_bytes() == record.digests.blake3,
-    }
 }
 
 /// Each block of these ranges, cut at the file's end. Fewer bytes than asked for is an error.

@@ -7,7 +7,7 @@ use crate::ingest::{creator, keep_manifest};
 use crate::mhl::{self, History, MhlError, Process, SealRequest};
 use crate::patrol::{PatrolError, Sealed};
 use crate::relpath::RelPath;
-use crate::verify::{ProvenRow, SealAction, SealEntry, VerifiedFile};
+use crate::verify::{SealAction, SealEntry, VerifiedFile};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -51,15 +51,7 @@ impl Bench<'_> {
     }
 
     fn standing(&self, row: &CopyRow) -> Option<VerifiedFile> {
-        let proven = ProvenRow {
-            relpath: &row.relpath,
-            size_bytes: row.size_bytes?,
-            mtime_ns: row.mtime_ns?,
-            read_back: row.read_back?,
-            proven_at: row.proven_at?,
-            intact: row.row_intact,
-        };
-        VerifiedFile::from_evidence(&proven, self.folder.root.stat(&self.folder.place(&row.relpath)).ok()?)
+        row.proof(self.folder.root.stat(&self.folder.place(&row.relpath)).ok()?)
     }
 
     /// With the time of the repair's beginning, so that a run that was cut short writes the same bytes again.

@@ -1,7 +1,7 @@
 //! scripts/bench.sh with tiny cards: every method runs and proves its copies, the table has its shape, nothing is left.
 //! What the numbers are is no matter here.
 
-use crate::place::within;
+use crate::place::{Said, within};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -47,6 +47,12 @@ fn numbers(cell: &str) -> Vec<f64> {
     cell.split_whitespace().map(|n| n.trim_end_matches('x').parse().unwrap_or_else(|_| panic!("{cell}"))).collect()
 }
 
+/// The lines of a table, in cells.
+fn rows(said: &Said) -> Vec<Vec<&str>> {
+    let lines = said.stdout.lines().filter(|l| l.starts_with('|'));
+    lines.map(|l| l.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
 #[test]
 fn the_table_has_a_time_for_every_method() {
     let out = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -55,12 +61,7 @@ fn the_table_has_a_time_for_every_method() {
     let Some((dir, command)) = bench(&args) else { return };
     let said = within(300, command).expect(0);
 
-    let rows: Vec<Vec<&str>> = said
-        .stdout
-        .lines()
-        .filter(|l| l.starts_with('|'))
-        .map(|l| l.trim_matches('|').split('|').map(str::trim).collect())
-        .collect();
+    let rows = rows(&said);
     assert_eq!(rows.len(), 5, "{}", said.stdout);
     assert!(rows.iter().all(|r| r.len() == 9), "{}", said.stdout);
     assert_eq!(rows[0][..4], ["card", "to", "", "goodgate"]);
@@ -93,12 +94,7 @@ fn the_table_has_a_time_for_every_method() {
 fn the_table_of_proxies_has_a_time_for_every_method() {
     let Some((dir, command)) = bench(&["--quick", "--rounds", "1", "--set", "proxies"]) else { return };
     let said = within(300, command).expect(0);
-    let rows: Vec<Vec<&str>> = said
-        .stdout
-        .lines()
-        .filter(|l| l.starts_with('|'))
-        .map(|l| l.trim_matches('|').split('|').map(str::trim).collect())
-        .collect();
+    let rows = rows(&said);
     assert_eq!(rows.len(), 8, "{}", said.stdout);
     assert!(rows.iter().all(|r| r.len() == 6), "{}", said.stdout);
     for clip in [&rows[2..4], &rows[4..6], &rows[6..8]] {

@@ -6,19 +6,8 @@ use crate::station::{assert_not_safe, assert_safe, open_warnings};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// A place with these files on its card.
-fn place(files: &[(String, Vec<u8>)]) -> Place {
-    let place = Place::new();
-    for (name, bytes) in files {
-        let path = place.card().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    }
-    place
-}
-
 fn plan(files: &[(String, Vec<u8>)]) -> Value {
-    place(files).offload(&["--dry-run"]).expect(0).json()
+    Place::with_files(files).offload(&["--dry-run"]).expect(0).json()
 }
 
 fn warnings(plan: &Value) -> Vec<&str> {
@@ -91,7 +80,7 @@ fn what_a_card_lacks_is_one_warning_that_can_be_typed() {
 #[test]
 fn clips_are_catalogued_with_all_their_files() {
     for tree in cinema::all().into_iter().filter(|t| ["red", "p2", "xdcam-ex", "avchd"].contains(&t.layout)) {
-        let place = place(&tree.files);
+        let place = Place::with_files(&tree.files);
         assert_safe(place.offload(&["--no-media"]));
         assert_eq!(catalogued(&place), expected(&tree), "{}", tree.layout);
     }
@@ -102,7 +91,7 @@ fn a_card_that_is_not_whole_is_not_safe_until_somebody_accepts_it() {
     let tree = cinema::all().into_iter().find(|t| t.layout == "red").unwrap();
     let mut files = tree.files.clone();
     files.retain(|(name, _)| name != tree.lose.0);
-    let place = place(&files);
+    let place = Place::with_files(&files);
     let seen = assert_not_safe(place.offload(&["--no-media"]));
     assert_eq!(open_warnings(&seen), [tree.lose.1]);
     place.run(&["accept", "A001", tree.lose.1, "--note", "the first part is on the drive from set"]).expect(0);

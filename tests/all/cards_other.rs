@@ -209,21 +209,10 @@ fn take(family: &str, files: u32, index: u32) -> Vec<u8> {
     [&b"RIFF"[..], &(body.len() as u32 + 4).to_le_bytes(), b"WAVE", &body].concat()
 }
 
-/// A place with these files on its card.
-fn sound_card(files: &[(&str, Vec<u8>)]) -> Place {
-    let place = Place::new();
-    for (name, bytes) in files {
-        let path = place.card().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    }
-    place
-}
-
 #[test]
 fn a_take_of_sound_that_counts_more_files_than_are_here_waits_until_they_come() {
     let (one, two) = ("SOUNDDEV/12A-T001_1.WAV", "SOUNDDEV/12A-T001_2.WAV");
-    let place = sound_card(&[(one, take("T7", 2, 1))]);
+    let place = Place::with_files(&[(one, take("T7", 2, 1))]);
     let said = place.offload(&["--no-media"]).expect(20);
     assert_eq!(said.json()["warnings"][0]["id"], format!("incomplete-take:{one}"), "{}", said.stdout);
     // The second dump brings the rest: nothing is open any more.
@@ -242,7 +231,7 @@ fn the_headers_of_sound_files_say_which_are_one_clip() {
         ("SOUNDDEV/B_1.WAV", take("G", 1, 1)),
         ("SOUNDDEV/B_2.WAV", take("H", 1, 1)),
     ];
-    let place = sound_card(&files);
+    let place = Place::with_files(&files);
     let clips = |place: &Place| {
         let rows = place.run(&["sql", "SELECT name, files FROM clips ORDER BY name", "--json"]).expect(0).json();
         rows["rows"].to_string()

@@ -57,6 +57,17 @@ impl Place {
         place
     }
 
+    /// With these files on its card.
+    pub fn with_files(files: &[(impl AsRef<Path>, Vec<u8>)]) -> Self {
+        let place = Self::new();
+        for (name, bytes) in files {
+            let path = place.card().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        place
+    }
+
     /// Every file goes for itself, as large ones do: one stream, and a sync, a read-back and a rename each.
     pub fn without_groups(self) -> Self {
         self.config("[policy]\ndistinct_devices = false\n[offload]\nsmall_below = \"0\"\n");

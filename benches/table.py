@@ -10,6 +10,7 @@ import os
 import sys
 from statistics import median
 
+import table_patrol
 import table_proxies
 
 METHODS = {
@@ -20,6 +21,7 @@ METHODS = {
     "limit": "device limit",
     "limit_once": "limit, card read once",
 }
+APART = {"patrol": table_patrol, "proxies": table_proxies}
 MEMORY_BAR_MB = 256
 MEMORY_GROWTH_BAR_MB = 16
 
@@ -216,17 +218,18 @@ def speed_report(samples, facts, work):
     return []
 
 
-def proxies_report(samples, facts):
-    print(table(table_proxies.rows(samples)))
+def apart_report(samples, facts, of):
+    """A set with methods of its own."""
+    print(table(of.rows(samples)))
     print()
-    print(table_proxies.LEGEND)
+    print(of.LEGEND)
     print()
     print("Bars:")
     print()
     if facts.get("quick") == "yes":
-        print("- not judged with --quick, whose clips are too small to say anything")
+        print("- not judged with --quick, whose files are too small to say anything")
         return
-    for line in table_proxies.bars(samples):
+    for line in of.bars(samples):
         print(f"- {line}")
 
 
@@ -242,7 +245,7 @@ def main():
     for name, value in pairs:
         facts[name] = f"{facts[name]}; {value}" if name in facts else value
     for name, value in facts.items():
-        if name not in ("quick", "memory", "tool", "proxies"):
+        if name not in ("quick", "memory", "tool", "set"):
             print(f"- {name}: {value}")
     print()
     if not samples:
@@ -251,8 +254,8 @@ def main():
     hash_lines = []
     if facts.get("memory") == "yes":
         memory_report(samples, facts)
-    elif facts.get("proxies") == "yes":
-        proxies_report(samples, facts)
+    elif (of := APART.get(facts.get("set"))) is not None:
+        apart_report(samples, facts, of)
     else:
         hash_lines = speed_report(samples, facts, work)
     if out:

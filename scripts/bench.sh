@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
 # shellcheck source=scripts/bench_proxies.sh
 . scripts/bench_proxies.sh
+# shellcheck source=scripts/bench_patrol.sh
+. scripts/bench_patrol.sh
 export LC_ALL=C
 
 usage() {
@@ -17,6 +19,7 @@ usage: scripts/bench.sh [options]
 
   --set a,b,c       cards: (a) one clip of 8 GiB, (b) 20 of 400 MB, (c) 10,000 frames of 200 KB; all of them by default
   --set proxies     instead: what is made of a clip, beside the ffmpeg program, on clips of 20 seconds
+  --set patrol      instead: copies proven again, 20 files of 400 MB and 100,000 of 20 KB, beside b3sum and a plain read
   --dests 1,2,3     how many destinations; all of them by default
   --rounds N        how often each method runs for each card and number; 3 by default
   --dir DIR         where to work, on the disk to be measured; below the project's target folder by default
@@ -45,7 +48,7 @@ rounds=
 dir=
 quick=
 memory=
-proxies=
+apart=
 json=
 keep=
 without_fio=
@@ -61,7 +64,7 @@ while [ $# -gt 0 ]; do
         --set | --dests | --rounds | --dir | --json | --goodgate | --settings)
             [ $# -ge 2 ] || wrong "$1 needs a value"
             case $1 in
-                --set) if [ "$2" = proxies ]; then proxies=yes; else
+                --set) if [[ $2 =~ ^(proxies|patrol)$ ]]; then apart=$2; else
                     [[ $2 =~ ^[abc](,[abc])*$ ]] || wrong "--set: no set is called \"$2\""; IFS=, read -ra sets <<<"$2"
                 fi ;;
                 --dests) [[ $2 =~ ^[123](,[123])*$ ]] || wrong "--dests: 1, 2 or 3"; IFS=, read -ra dests <<<"$2" ;;
@@ -469,14 +472,14 @@ facts() {
     fact Disk "$(basename "$physical")$(sed 's/^/, /;s/ *$//' "$physical/device/model" 2>/dev/null || true), $(($(<"$physical/size") / 1953125)) GB; the kernel says $([ "$spins" = 1 ] && echo spinning || echo flash)"
     fact Filesystem "$fs ($mounted)"
     fact Date "$(date -u '+%Y-%m-%d %H:%M UTC')"
-    [ -n "$proxies" ] || fact Cache "dropped $drop_how before each method and before each check"
+    [ "$apart" = proxies ] || fact Cache "dropped $drop_how before each method and before each check"
     fact goodgate "$("$goodgate" --version | cut -d' ' -f2)$([ -z "$built" ] || git describe --always --dirty 2>/dev/null | sed 's/^/, commit /')"
     [ -z "$settings" ] || fact "goodgate's settings" "$(grep -v '^ *#' "$settings" | tr -s '\n\t' '  ')"
     fact quick "${quick:-no}"
     fact memory "${memory:-no}"
-    fact proxies "${proxies:-no}"
+    fact set "${apart:-offload}"
     fact Rounds "$rounds"
-    [ -z "$memory$proxies" ] || return 0
+    [ -z "$memory$apart" ] || return 0
     fact tool "$([ -n "$without_fio" ] && echo "dd (one transfer at a time; zeros)" || echo fio)"
     fact Peers "$(versions)"
 }
@@ -529,7 +532,7 @@ built=
 if [ -z "$goodgate" ]; then
     say "Building (release; some minutes the first time)"
     cargo build --locked --release
-    [ -n "$quick$memory$proxies" ] || cargo bench --locked --bench hash --no-run
+    [ -n "$quick$memory$apart" ] || cargo bench --locked --bench hash --no-run
     goodgate=${CARGO_TARGET_DIR:-$PWD/target}/release/goodgate
     built=yes
 fi
@@ -549,6 +552,6 @@ facts
 no_clone=
 : >"$work/clone"
 if cp --reflink=always "$work/clone" "$work/clone.2" 2>/dev/null; then no_clone=--reflink=never; fi
-if [ -n "$memory" ]; then run_memory; elif [ -n "$proxies" ]; then run_proxies; else run_all; fi
+if [ -n "$memory" ]; then run_memory; elif [ -n "$apart" ]; then "run_$apart"; else run_all; fi
 printed=yes
 report

@@ -139,6 +139,7 @@ pub(crate) fn examine(
     is_to_seal: bool,
     progress: &dyn Progress,
 ) -> Result<CheckReport, PatrolError> {
+    let begun = Instant::now();
     let (mounted, volumes) = (Mounted::now()?, Volumes::of(catalog)?);
     let scope = scope::scope(catalog, &volumes, &mounted, what)?;
     let mut pass = Pass::new(station, progress);
@@ -184,7 +185,8 @@ pub(crate) fn examine(
     pass.run(catalog, &volumes, Limits::default())?;
     pass.seal(catalog)?;
     pass.log(catalog, "verify")?;
-    let mut report = CheckReport { by_name: true, ..pass.report };
+    let mut report = CheckReport { by_name: true, seconds: begun.elapsed().as_secs_f64(), ..pass.report };
+    report.catalog_seconds = catalog.time_spent().as_secs_f64();
     if !scope.copies.is_empty() {
         report.oldest_proof = catalog.oldest_proof()?;
     } else if let [Target::Path(path), ..] = what
@@ -280,6 +282,7 @@ pub fn patrol(
     pass.log(catalog, "patrol")?;
     let mut report = pass.report;
     report.oldest_proof = catalog.oldest_proof()?;
+    (report.seconds, report.catalog_seconds) = (begun.0.elapsed().as_secs_f64(), catalog.time_spent().as_secs_f64());
     if let Some(every) = settings.every.filter(|_| request.judge_coverage) {
         // The failed ones come last: the first row is an overdue proof, if there is one.
         let oldest = asked.due(catalog, before(begun.1, every), 1)?;

@@ -54,7 +54,9 @@ use error::Fault;
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// One station's catalog. A `Catalog` is one connection: give each thread its own.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ pub struct Catalog {
     path: PathBuf,
     read_only: bool,
     signed: Signed,
+    spent: Cell<Duration>,
 }
 
 /// A transaction that knows who writes.
@@ -90,6 +93,11 @@ impl Catalog {
         self
     }
 
+    /// How long this connection was waited for: its opening, and every read and write since.
+    pub fn time_spent(&self) -> Duration {
+        self.spent.get()
+    }
+
     /// Rises with every write. A lower number than one that was seen elsewhere: this catalog was rolled back.
     pub fn sequence(&self) -> Result<u64, CatalogError> {
         self.read(|c| Ok(c.query_row("SELECT sequence FROM station", [], |r| r.get::<_, i64>(0))? as u64))
@@ -105,6 +113,7 @@ impl Catalog {
         if self.read_only {
             return Err(Fault::Refused("it is open for reading only".into()).at(&self.path));
         }
+        let begun = Instant::now();
         let done = (|| {
             let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let tx = Tx { tx, signed: &self.signed };
@@ -113,6 +122,7 @@ impl Catalog {
             tx.tx.commit()?;
             Ok(out)
         })();
+        self.spent.set(self.spent.get() + begun.elapsed());
         done.map_err(|fault: Fault| {
             let error = fault.at(&self.path);
             // After a failed write or sync nothing that this connection holds in memory can be relied on.
@@ -127,11 +137,13 @@ impl Catalog {
 
     /// One snapshot for all of `work`.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, CatalogError> {
-        let done = || {
+        let begun = Instant::now();
+        let done = (|| {
             let tx = self.conn.unchecked_transaction()?;
             work(&tx)
-        };
-        done().map_err(|fault: Fault| fault.at(&self.path))
+        })();
+        self.spent.set(self.spent.get() + begun.elapsed());
+        done.map_err(|fault: Fault| fault.at(&self.path))
     }
 }
 

@@ -309,16 +309,12 @@ fn plan(
         return Ok(());
     }
     file(c, card, path)?;
-    let (key, path) = (root.to_string(), path.as_bytes());
-    c.prepare_cached(
-        "INSERT INTO copy (copy_root_id, relpath, card_id, state, job_id, temp)
-         VALUES (?1, ?2, ?3, 'planned', ?4, ?5)
-         ON CONFLICT (copy_root_id, relpath) DO UPDATE SET card_id = ?3, state = 'planned', job_id = ?4, temp = ?5,
-           size_bytes = NULL, mtime_ns = NULL, read_back = NULL, proven_at = NULL, checked_at = NULL, blake3 = NULL,
-           note = NULL",
-    )?
-    .execute(params![key, path, card.to_string(), job.to_string(), temp.as_bytes()])?;
-    Ok(COPY.seal(c, [&key, &path])?)
+    let none = rusqlite::types::Null;
+    let (root, card, job) = (root.to_string(), card.to_string(), job.to_string());
+    let (path, temp) = (path.as_bytes(), temp.as_bytes());
+    let row: CopyColumns<'_> =
+        [&root, &path, &card, &"planned", &job, &temp, &none, &none, &none, &none, &none, &none, &none];
+    Ok(COPY.put(c, &row)?)
 }
 
 pub(super) fn prove(
@@ -341,27 +337,16 @@ pub(super) fn prove(
             "a proven copy of \"{relpath}\" cannot have {is} bytes, the card's has {was}"
         )));
     }
-    let (key, path) = (root.to_string(), relpath.as_bytes());
-    c.prepare_cached(
-        "INSERT INTO copy (copy_root_id, relpath, card_id, state, job_id, size_bytes, mtime_ns, read_back, proven_at,
-                           checked_at, blake3)
-         VALUES (?1, ?2, ?3, 'proven', ?4, ?5, ?6, ?7, ?8, ?8, ?9)
-         ON CONFLICT (copy_root_id, relpath) DO UPDATE SET card_id = ?3, state = 'proven', job_id = ?4, temp = NULL,
-           size_bytes = ?5, mtime_ns = ?6, read_back = ?7, proven_at = ?8, checked_at = ?8, blake3 = ?9, note = NULL",
-    )?
-    .execute(params![
-        key,
-        path,
-        card.to_string(),
-        job.to_string(),
-        int(proof.size_bytes),
-        proof.mtime_ns,
-        proof.read_back.name(),
-        text_of(now),
-        &blake3[..]
-    ])?;
-    Ok(COPY.seal(c, [&key, &path])?)
+    let none = rusqlite::types::Null;
+    let (root, card, job, now) = (root.to_string(), card.to_string(), job.to_string(), text_of(now));
+    let (path, size, class, blake3) = (relpath.as_bytes(), int(proof.size_bytes), proof.read_back.name(), &blake3[..]);
+    let row: CopyColumns<'_> =
+        [&root, &path, &card, &"proven", &job, &none, &size, &proof.mtime_ns, &class, &now, &now, &blake3, &none];
+    Ok(COPY.put(c, &row)?)
 }
+
+/// The columns of [`COPY`].
+type CopyColumns<'a> = [&'a dyn rusqlite::ToSql; 13];
 
 /// A temp name stays with the row: what is left on the disk keeps its owner.
 pub(super) fn fail(

@@ -5,7 +5,7 @@
 //! and blobs, a length: no two rows have the same encoding. A new column needs a migration that sums all rows again.
 
 use super::error::Fault;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use std::sync::LazyLock;
 
@@ -17,38 +17,52 @@ pub(super) struct Sealed {
     pub select: String,
     one: String,
     store: String,
+    put: String,
 }
 
 impl Sealed {
     fn new(table: &'static str, key: [&'static str; 2], columns: &'static str) -> Self {
         let select = format!("SELECT row_sum, {columns} FROM {table}");
         let place = format!("WHERE {} = ?1 AND {} = ?2", key[0], key[1]);
+        let names: Vec<&str> = columns.split(',').map(str::trim).collect();
+        let marks: String = (0..names.len()).map(|i| format!(", ?{}", i + 2)).collect();
+        let others: String = names.iter().map(|n| format!(", {n} = excluded.{n}")).collect();
+        let both = if key[0] == key[1] { key[0].to_owned() } else { key.join(", ") };
         Sealed {
             table,
             key,
             columns,
             one: format!("{select} {place}"),
             store: format!("UPDATE {table} SET row_sum = ?3 {place}"),
+            put: format!(
+                "INSERT INTO {table} (row_sum, {columns}) VALUES (?1{marks})
+                 ON CONFLICT ({both}) DO UPDATE SET row_sum = excluded.row_sum{others}"
+            ),
             select,
         }
     }
 
     fn sum(&self, row: &Row<'_>) -> rusqlite::Result<[u8; 32]> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(self.table.as_bytes());
-        for i in 0..self.columns.split(',').count() {
-            let mut bytes = |tag: u8, b: &[u8]| {
-                hasher.update(&[tag]).update(&(b.len() as u64).to_le_bytes()).update(b);
-            };
-            match row.get_ref(i + 1)? {
-                ValueRef::Null => bytes(0, b""),
-                ValueRef::Integer(n) => bytes(1, &n.to_le_bytes()),
-                ValueRef::Real(n) => bytes(2, &n.to_bits().to_le_bytes()),
-                ValueRef::Text(b) => bytes(3, b),
-                ValueRef::Blob(b) => bytes(4, b),
+        let mut sum = Sum::of(self.table);
+        (0..self.columns.split(',').count()).try_for_each(|i| row.get_ref(i + 1).map(|value| sum.add(value)))?;
+        Ok(sum.end())
+    }
+
+    /// Writes a whole row, whether or not there is one of its key: every evidence column in the order of the sum.
+    pub fn put(&self, c: &Connection, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
+        let mut sum = Sum::of(self.table);
+        for value in values {
+            match value.to_sql()? {
+                ToSqlOutput::Borrowed(value) => sum.add(value),
+                ToSqlOutput::Owned(value) => sum.add((&value).into()),
+                other => return Err(rusqlite::Error::ToSqlConversionFailure(format!("{other:?}").into())),
             }
         }
-        Ok(*hasher.finalize().as_bytes())
+        let sum = sum.end();
+        let sum: &[u8] = &sum;
+        let all = std::iter::once(&sum as &dyn rusqlite::ToSql).chain(values.iter().copied());
+        c.prepare_cached(&self.put)?.execute(rusqlite::params_from_iter(all))?;
+        Ok(())
     }
 
     /// True when a row of [`Sealed::select`] is as it was written.
@@ -98,6 +112,34 @@ impl Sealed {
             broken += u64::from(!self.intact(row)?);
         }
         Ok(broken)
+    }
+}
+
+/// A row's sum in the making.
+struct Sum(blake3::Hasher);
+
+impl Sum {
+    fn of(table: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(table.as_bytes());
+        Sum(hasher)
+    }
+
+    fn add(&mut self, value: ValueRef<'_>) {
+        let mut bytes = |tag: u8, b: &[u8]| {
+            self.0.update(&[tag]).update(&(b.len() as u64).to_le_bytes()).update(b);
+        };
+        match value {
+            ValueRef::Null => bytes(0, b""),
+            ValueRef::Integer(n) => bytes(1, &n.to_le_bytes()),
+            ValueRef::Real(n) => bytes(2, &n.to_bits().to_le_bytes()),
+            ValueRef::Text(b) => bytes(3, b),
+            ValueRef::Blob(b) => bytes(4, b),
+        }
+    }
+
+    fn end(self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
     }
 }
 

@@ -4,6 +4,7 @@ use super::error::{CatalogError, Fault, of_sqlite};
 use super::{Catalog, Signed, custody};
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,16 +31,18 @@ impl Catalog {
             std::fs::create_dir_all(parent).map_err(|cause| CatalogError::Open { path: path.clone(), cause })?;
         }
         refuse_network(&path)?;
+        let begun = Instant::now();
         let conn = connect(&path)?;
-        Ok(Catalog { conn, path, read_only: false, signed: Signed::default() })
+        Ok(Catalog { conn, path, read_only: false, signed: Signed::default(), spent: Cell::new(begun.elapsed()) })
     }
 
     /// For readers beside the writer: no migration, no check, every write is refused.
     pub fn open_read_only(path: &Path) -> Result<Self, CatalogError> {
         let path = absolute(path)?;
         refuse_network(&path)?;
+        let begun = Instant::now();
         let conn = reader(&path)?;
-        Ok(Catalog { conn, path, read_only: true, signed: Signed::default() })
+        Ok(Catalog { conn, path, read_only: true, signed: Signed::default(), spent: Cell::new(begun.elapsed()) })
     }
 }
 

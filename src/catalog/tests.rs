@@ -642,7 +642,7 @@ impl Catalog {
     fn open_writer_for_test(path: &Path) -> Self {
         let conn = Connection::open(path).unwrap();
         conn.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-        Catalog { conn, path: path.to_path_buf(), read_only: false, signed: Signed::default() }
+        Catalog { conn, path: path.to_path_buf(), read_only: false, signed: Signed::default(), spent: Cell::default() }
     }
 }
 

@@ -100,6 +100,9 @@ pub(super) fn run(
         if ended == Some(End::Stopped) {
             return Err(MediaError::Stopped);
         }
+        if ended.is_none() && !flood && status.signal() == Some(Signal::KILL.as_raw()) {
+            return Err(MediaError::Killed);
+        }
         Ok(if ended == Some(End::Late) {
             Err(format!("took longer than {} s and was stopped", limits.wall.as_secs_f32()))
         } else if flood {
@@ -220,7 +223,6 @@ fn death(status: ExitStatus, limits: &Limits, log: &str) -> Option<String> {
         Some(Signal::SYS) => return Some("libav tried what its sandbox forbids and was stopped (SIGSYS)".into()),
         Some(Signal::XCPU) => return Some(format!("used more than {} s of processor time (SIGXCPU)", limits.cpu_secs)),
         Some(Signal::XFSZ) => return Some("the output grew over its limit (SIGXFSZ)".into()),
-        Some(Signal::KILL) => return Some("was killed from outside, perhaps for want of memory (SIGKILL)".into()),
         _ => return Some(format!("libav crashed (signal {number})")),
     };
     Some(format!("libav crashed ({name})"))

@@ -39,6 +39,11 @@ pub enum MediaError {
     Lut { cause: io::Error },
     #[error("stopped; the same command continues")]
     Stopped,
+    /// By no limit of its own: that says nothing of the clip.
+    #[error(
+        "goodgate-media was killed from outside (SIGKILL), perhaps for want of memory; the same command tries again"
+    )]
+    Killed,
 }
 
 /// What a child that makes proxies may do now.

@@ -43,6 +43,10 @@ pub struct CheckReport {
     pub by_name: bool,
     /// Another patrol of this catalog is at work: nothing was done.
     pub already_running: bool,
+    /// From the beginning of the check to its end.
+    pub seconds: f64,
+    /// Of the whole run, waiting for the catalog. The lanes read on meanwhile.
+    pub catalog_seconds: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -177,11 +177,12 @@ impl Pass<'_> {
     fn mark(&mut self, folder: &Folder, relpath: &RelPath, at: Timestamp, seen: catalog::Seen) {
         let Some(root) = &folder.copy else { return };
         self.oldest_mark.get_or_insert_with(Instant::now);
+        self.marked_bytes += if let catalog::Seen::Good(proof) = &seen { proof.size_bytes } else { 0 };
         self.marks.push(Mark { root: root.id, relpath: relpath.clone(), at, seen });
     }
 
     pub(super) fn record(&mut self, catalog: &mut Catalog) -> Result<(), PatrolError> {
-        self.oldest_mark = None;
+        (self.oldest_mark, self.marked_bytes) = (None, 0);
         let marks = std::mem::take(&mut self.marks);
         if marks.is_empty() {
             return Ok(());

@@ -13,15 +13,17 @@ use crate::disk::lock::{self, Lock};
 use crate::ingest::{Station, device_lock_name, lanes};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
-use crate::verify::{Lanes, with_lanes};
+use crate::verify::{Lanes, PARTS_FROM_BYTES, with_lanes};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Results are committed when there are so many, or the oldest is so old.
-const BATCH: usize = 64;
+/// Results are committed when the oldest is so old, or so much was read for them, or there are so many: what a kill
+/// makes the next pass read again.
 const BATCH_AGE: Duration = Duration::from_secs(1);
+const BATCH_BYTES: u64 = PARTS_FROM_BYTES / 2;
+const BATCH: usize = 10_000;
 /// How often a device that somebody else uses, or wants, is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -68,6 +70,7 @@ pub(super) struct Pass<'a> {
     pub(super) absent: BTreeMap<VolumeId, Absent>,
     pub(super) marks: Vec<Mark>,
     pub(super) oldest_mark: Option<Instant>,
+    pub(super) marked_bytes: u64,
     /// Good and bad copies a card, for its log.
     pub(super) cards: BTreeMap<CardId, (u64, u64)>,
     pub(super) cut_short: bool,
@@ -88,6 +91,7 @@ impl<'a> Pass<'a> {
             absent: BTreeMap::new(),
             marks: Vec::new(),
             oldest_mark: None,
+            marked_bytes: 0,
             cards: BTreeMap::new(),
             cut_short: false,
             seen: BTreeMap::new(),
@@ -206,7 +210,7 @@ impl<'a> Pass<'a> {
                 }
             }
             let is_due = self.oldest_mark.is_some_and(|at| at.elapsed() >= BATCH_AGE);
-            if is_due || self.marks.len() >= BATCH {
+            if is_due || self.marks.len() >= BATCH || self.marked_bytes >= BATCH_BYTES {
                 self.record(catalog)?;
             }
         }

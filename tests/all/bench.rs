@@ -106,6 +106,21 @@ fn the_table_of_proxies_has_a_time_for_every_method() {
 }
 
 #[test]
+fn the_table_of_patrol_has_a_time_for_every_method() {
+    let Some((dir, command)) = bench(&["--quick", "--rounds", "1", "--set", "patrol"]) else { return };
+    let said = within(300, command).expect(0);
+    let rows = rows(&said);
+    assert_eq!(rows.len(), 6, "{}", said.stdout);
+    assert!(rows.iter().all(|r| r.len() == 5), "{}", said.stdout);
+    for files in [&rows[2..4], &rows[4..6]] {
+        let counts = |row: &[&str]| row[2..].iter().map(|cell| numbers(cell).len()).collect::<Vec<_>>();
+        assert_eq!(counts(&files[0]), [1, 2, 2], "{}", said.stdout);
+        assert_eq!(counts(&files[1]), [3, 3, 3], "{}", said.stdout);
+    }
+    assert!(is_empty(dir.path()), "something was left behind");
+}
+
+#[test]
 fn a_stopped_run_leaves_nothing_behind() {
     let args = ["--quick", "--rounds", "99", "--set", "a", "--dests", "1"];
     let Some((dir, mut command)) = bench(&args) else { return };

@@ -1,9 +1,9 @@
 //! `kill -9` at any time, then the same command: folders, manifests and rows end as in an undisturbed run, but for
-//! times, ids and the job log. By default at named points of the protocol and at ten random times; GOODGATE_SLOW=1
-//! makes it two hundred.
+//! times, ids and the job log. By default at named points of the protocol, before the call or behind it, and at eight
+//! random times; GOODGATE_SLOW=1 makes it both, and two hundred.
 
 use crate::place::Place;
-use crate::shim::{Faulty, ask, card_of, completes, honest};
+use crate::shim::{Faulty, ask, card_of, completes, honest, is_slow, kills};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -213,18 +213,12 @@ fn recovers(place: &Place, golden: &End, when: &str) {
     End::of(place).assert_same(golden, when);
 }
 
-/// Kills at each of these hits in turn, before the call and behind it.
 fn killed_at(station: fn() -> Place, golden: &End, points: &[(&str, &[u32])]) {
-    for (rule, hits) in points {
-        for hit in *hits {
-            for act in ["kill", "killed"] {
-                let place = station();
-                let rule = format!("{rule}|{hit}|1|{act}");
-                let said = Faulty::offload(&place, &[&rule]).said();
-                assert_eq!(said.code, 128 + 9, "{rule}: {}{}", said.stdout, said.stderr);
-                recovers(&place, golden, &rule);
-            }
-        }
+    for rule in kills(points) {
+        let place = station();
+        let said = Faulty::offload(&place, &[&rule]).said();
+        assert_eq!(said.code, 128 + 9, "{rule}: {}{}", said.stdout, said.stderr);
+        recovers(&place, golden, &rule);
     }
 }
 
@@ -319,7 +313,7 @@ fn killed_at_any_time() {
     let begun = Instant::now();
     station().offload(&[]).expect(0);
     let whole = begun.elapsed();
-    let rounds = if std::env::var_os("GOODGATE_SLOW").is_some() { 200 } else { 10 };
+    let rounds = if is_slow() { 200 } else { 8 };
     let mut x = 0x2545_f491u32;
     let mut killed = 0;
     for round in 0..rounds {

@@ -1,7 +1,7 @@
 //! Damaged copies made whole: from which blocks, what is written, what a kill leaves, and what is refused.
 
 use crate::place::{Place, Said, flip, pattern};
-use crate::shim::{Faulty, Image, ask, card_of, log, parts, root};
+use crate::shim::{Faulty, Image, ask, card_of, kills, log, parts, root};
 use serde_json::{Value, json};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -299,32 +299,47 @@ fn nothing_is_written_while_somebody_works_on_the_card() {
     assert_whole(&place);
 }
 
-/// Kills at each hit in turn, before the call and behind it; then the damaged original or the proven file has the name,
-/// and the same command finishes.
+/// Killed at each hit in turn, the damaged original or the proven file has the name, and the same command finishes.
 fn killed_at(more: &[&str], points: &[(&str, &[u32])]) {
-    for (rule, hits) in points {
-        for hit in *hits {
-            for act in ["kill", "killed"] {
-                let place = offloaded();
-                let clip = place.path("a").join(CLIP);
-                flip(&clip, MIB + 5);
-                let damaged = std::fs::read(&clip).unwrap();
-                let rule = format!("{rule}|{hit}|1|{act}");
-                let args = [&["repair", "A001", "--json"], more].concat();
-                let said = Faulty::run(&place, &args, &[&rule]).said();
-                assert_eq!(said.code, 128 + 9, "{rule}: {}{}", said.stdout, said.stderr);
-                let now = std::fs::read(&clip).unwrap();
-                let in_place = more.contains(&"--in-place");
-                assert!(now == damaged || now == pattern(LEN as usize, 1) || in_place, "{rule}: neither");
-                assert!(!place.run(&["status", "A001", "--json"]).json()["safe"].as_bool().unwrap() || now != damaged);
-                let said = repair(&place, more);
-                assert_eq!(said.code, 0, "{rule}: {}{}", said.stdout, said.stderr);
-                assert_whole(&place);
-                // The repair is told once, and sealed once.
-                assert_eq!(log(&place).matches("generation 2 sealed").count(), 1, "{rule}: {}", log(&place));
-                assert_eq!(log(&place).matches("generation 3 sealed").count(), 0, "{rule}: {}", log(&place));
-            }
-        }
+    for rule in kills(points) {
+        let place = offloaded();
+        let clip = place.path("a").join(CLIP);
+        flip(&clip, MIB + 5);
+        let damaged = std::fs::read(&clip).unwrap();
+        let args = [&["repair", "A001", "--json"], more].concat();
+        let said = Faulty::run(&place, &args, &[&rule]).said();
+        assert_eq!(said.code, 128 + 9, "{rule}: {}{}", said.stdout, said.stderr);
+        let now = std::fs::read(&clip).unwrap();
+        let in_place = more.contains(&"--in-place");
+        assert!(now == damaged || now == pattern(LEN as usize, 1) || in_place, "{rule}: neither");
+        assert!(!place.run(&["status", "A001", "--json"]).json()["safe"].as_bool().unwrap() || now != damaged);
+        let said = repair(&place, more);
+        assert_eq!(said.code, 0, "{rule}: {}{}", said.stdout, said.stderr);
+        assert_whole(&place);
+        // The repair is told once, and sealed once.
+        assert_eq!(log(&place).matches("generation 2 sealed").count(), 1, "{rule}: {}", log(&place));
+        assert_eq!(log(&place).matches("generation 3 sealed").count(), 0, "{rule}: {}", log(&place));
+    }
+}
+
+#[test]
+fn where_two_names_cannot_be_exchanged_the_damaged_file_is_replaced_and_kept_when_asked() {
+    for (more, kept) in [(&[][..], 0), (&["--keep-damaged"], 1)] {
+        let place = offloaded();
+        let clip = place.path("a").join(CLIP);
+        flip(&clip, MIB + 5);
+        let damaged = std::fs::read(&clip).unwrap();
+        // EINVAL, as exFAT and NFS say it.
+        let args = [&["repair", "A001", "--json"], more].concat();
+        let (said, fired) = Faulty::run(&place, &args, &["rename2|/a/A001/CLIPS/|1|0|errno|22"]).ran();
+        said.expect(0);
+        assert!(fired.contains("rename2"), "{fired}");
+        assert_whole(&place);
+        let salvage = place.path("a/.goodgate/salvage");
+        let aside: Vec<_> = walkdir::WalkDir::new(salvage).into_iter().flatten().collect();
+        let aside: Vec<_> = aside.iter().filter(|e| e.file_type().is_file()).collect();
+        assert_eq!(aside.len(), kept, "{aside:?}");
+        assert!(aside.iter().all(|e| std::fs::read(e.path()).unwrap() == damaged));
     }
 }
 

@@ -120,6 +120,18 @@ impl Paused {
     }
 }
 
+pub fn is_slow() -> bool {
+    std::env::var_os("GOODGATE_SLOW").is_some()
+}
+
+/// A rule for each hit: killed before the call and behind it by turns, in the slow suite both.
+pub fn kills(points: &[(&str, &[u32])]) -> Vec<String> {
+    let hits = points.iter().flat_map(|(rule, hits)| hits.iter().map(move |hit| format!("{rule}|{hit}|1")));
+    let acts = ["kill", "killed"];
+    let of = |n: usize| if is_slow() { &acts[..] } else { &acts[n % 2..=n % 2] };
+    hits.enumerate().flat_map(|(n, hit)| of(n).iter().map(move |act| format!("{hit}|{act}"))).collect()
+}
+
 /// True for root; otherwise says that the test is skipped.
 pub fn root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();

@@ -5,7 +5,7 @@
 
 use super::error::{CatalogError, Fault};
 use super::rowsum::{COPY, FILE};
-use super::{Catalog, Tx, cards, findings, int, jobs, parsed, relpath, retired, text_of, told, warnings};
+use super::{Catalog, Tx, cards, findings, int, jobs, mounts, parsed, relpath, retired, text_of, told, warnings};
 use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
 use crate::copy::{CopyState, FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
@@ -29,6 +29,8 @@ pub struct CopyRow {
     /// Of the bytes that were proven.
     pub blake3: Option<[u8; 32]>,
     pub note: Option<String>,
+    /// The lifetime of its volume in which the bytes were written, or first seen.
+    pub written_on: Option<i64>,
     pub row_intact: bool,
 }
 
@@ -168,7 +170,7 @@ fn apply(c: &Tx<'_>, card: CardId, intent: &Intent, now: Timestamp) -> Result<()
         Intent::Settled { record, warning } => settle(c, card, record, warning, now),
         Intent::Proven { copy, relpath, size_bytes, mtime_ns, read_back, job } => {
             let proof = Proof { size_bytes: *size_bytes, mtime_ns: *mtime_ns, read_back: *read_back };
-            prove(c, card, *copy, relpath, *job, proof, now)?;
+            prove(c, (card, *copy), relpath, *job, proof, mounts::current(c, *copy)?, now)?;
             retired::unretire(c, *copy, relpath)?;
             findings::clear(c, *copy, relpath, now)
         }
@@ -315,19 +317,20 @@ fn plan(
          VALUES (?1, ?2, ?3, 'planned', ?4, ?5)
          ON CONFLICT (copy_root_id, relpath) DO UPDATE SET card_id = ?3, state = 'planned', job_id = ?4, temp = ?5,
            size_bytes = NULL, mtime_ns = NULL, read_back = NULL, proven_at = NULL, checked_at = NULL, blake3 = NULL,
-           note = NULL",
+           note = NULL, written_on = NULL",
     )?
     .execute(params![key, path, card.to_string(), job.to_string(), temp.as_bytes()])?;
     Ok(COPY.seal(c, [&key, &path])?)
 }
 
+/// `written_on`: the lifetime in which the bytes were written.
 pub(super) fn prove(
     c: &Connection,
-    card: CardId,
-    root: CopyRootId,
+    (card, root): (CardId, CopyRootId),
     relpath: &RelPath,
     job: JobId,
     proof: Proof,
+    written_on: Option<i64>,
     now: Timestamp,
 ) -> Result<(), Fault> {
     if card_of(c, root)? != card {
@@ -344,10 +347,11 @@ pub(super) fn prove(
     let (key, path) = (root.to_string(), relpath.as_bytes());
     c.prepare_cached(
         "INSERT INTO copy (copy_root_id, relpath, card_id, state, job_id, size_bytes, mtime_ns, read_back, proven_at,
-                           checked_at, blake3)
-         VALUES (?1, ?2, ?3, 'proven', ?4, ?5, ?6, ?7, ?8, ?8, ?9)
+                           checked_at, blake3, written_on)
+         VALUES (?1, ?2, ?3, 'proven', ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10)
          ON CONFLICT (copy_root_id, relpath) DO UPDATE SET card_id = ?3, state = 'proven', job_id = ?4, temp = NULL,
-           size_bytes = ?5, mtime_ns = ?6, read_back = ?7, proven_at = ?8, checked_at = ?8, blake3 = ?9, note = NULL",
+           size_bytes = ?5, mtime_ns = ?6, read_back = ?7, proven_at = ?8, checked_at = ?8, blake3 = ?9, note = NULL,
+           written_on = ?10",
     )?
     .execute(params![
         key,
@@ -358,7 +362,8 @@ pub(super) fn prove(
         proof.mtime_ns,
         proof.read_back.name(),
         text_of(now),
-        &blake3[..]
+        &blake3[..],
+        written_on
     ])?;
     Ok(COPY.seal(c, [&key, &path])?)
 }
@@ -411,6 +416,7 @@ pub(super) fn copy_row(r: &Row<'_>) -> rusqlite::Result<CopyRow> {
         proven_at: at.and_then(|t| t.parse().ok()),
         blake3: blake3.and_then(|b| b.try_into().ok()),
         note: r.get("note")?,
+        written_on: r.get("written_on")?,
     })
 }
 

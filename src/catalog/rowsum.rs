@@ -2,7 +2,8 @@
 //! rows permit formatting a card.
 //!
 //! The sum is BLAKE3 over the table's name and the evidence columns, keys included, each as a type tag and, for text
-//! and blobs, a length: no two rows have the same encoding. A new column needs a migration that sums all rows again.
+//! and blobs, a length: no two rows have the same encoding. A new column is `added`: summed by name, and only when it is
+//! there, so that rows of before keep their sums.
 
 use super::error::Fault;
 use rusqlite::types::ValueRef;
@@ -13,6 +14,8 @@ pub(super) struct Sealed {
     pub table: &'static str,
     key: [&'static str; 2],
     columns: &'static str,
+    /// The last of the columns, when a later migration added it; it may be NULL.
+    added: Option<&'static str>,
     /// `SELECT row_sum, <columns> FROM table`: what [`Sealed::intact`] wants first in a row.
     pub select: String,
     one: String,
@@ -27,20 +30,34 @@ impl Sealed {
             table,
             key,
             columns,
+            added: None,
             one: format!("{select} {place}"),
             store: format!("UPDATE {table} SET row_sum = ?3 {place}"),
             select,
         }
     }
 
+    /// The last column came later.
+    fn last_added(self) -> Self {
+        Sealed { added: self.columns.rsplit(", ").next(), ..self }
+    }
+
     fn sum(&self, row: &Row<'_>) -> rusqlite::Result<[u8; 32]> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.table.as_bytes());
-        for i in 0..self.columns.split(',').count() {
+        let columns = self.columns.split(',').count();
+        for i in 1..=columns {
+            let value = row.get_ref(i)?;
+            if let Some(name) = self.added.filter(|_| i == columns) {
+                if value == ValueRef::Null {
+                    break;
+                }
+                hasher.update(name.as_bytes());
+            }
             let mut bytes = |tag: u8, b: &[u8]| {
                 hasher.update(&[tag]).update(&(b.len() as u64).to_le_bytes()).update(b);
             };
-            match row.get_ref(i + 1)? {
+            match value {
                 ValueRef::Null => bytes(0, b""),
                 ValueRef::Integer(n) => bytes(1, &n.to_le_bytes()),
                 ValueRef::Real(n) => bytes(2, &n.to_bits().to_le_bytes()),
@@ -114,8 +131,9 @@ pub(super) static COPY: LazyLock<Sealed> = LazyLock::new(|| {
         "copy",
         ["copy_root_id", "relpath"],
         "copy_root_id, relpath, card_id, state, job_id, temp, size_bytes, mtime_ns, read_back, proven_at, checked_at, \
-         blake3, note",
+         blake3, note, written_on",
     )
+    .last_added()
 });
 // A key of one column is given twice.
 pub(super) static CARD: LazyLock<Sealed> = LazyLock::new(|| {
@@ -148,10 +166,18 @@ pub(super) static PART_PROOF: LazyLock<Sealed> = LazyLock::new(|| {
     Sealed::new(
         "part_proof",
         ["copy_root_id", "relpath"],
-        "copy_root_id, relpath, size_bytes, mtime_ns, reached_bytes, bad, begun_at",
+        "copy_root_id, relpath, size_bytes, mtime_ns, reached_bytes, bad, begun_at, begun_on",
+    )
+    .last_added()
+});
+pub(super) static MOUNT: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new(
+        "mount",
+        ["id", "id"],
+        "id, volume_id, point, boot, superblock, disk, first_mount, last_mount, seen_at, ejected_at, over",
     )
 });
 
-pub(super) fn all() -> [&'static Sealed; 8] {
-    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF]
+pub(super) fn all() -> [&'static Sealed; 9] {
+    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF, &MOUNT]
 }

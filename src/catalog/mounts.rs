@@ -253,7 +253,8 @@ mod tests {
     fn a_damaged_row_never_makes_a_remount() {
         for sql in ["UPDATE mount SET superblock = 99", "UPDATE mount SET boot = 'y'", "UPDATE mount SET over = 1"] {
             let mut s = written();
-            s.cat.conn.execute(sql, []).unwrap();
+            let volume = volume(&s).to_string();
+            s.cat.conn.execute(&format!("{sql} WHERE volume_id = ?1"), [volume]).unwrap();
             assert!(!s.cat.check().unwrap().is_empty(), "{sql}");
             see(&mut s, life(1), 5);
             assert_eq!(again(&mut s, PROOF, 6), Some(ReadBack::Device), "{sql}");
@@ -262,7 +263,8 @@ mod tests {
         }
         let mut s = written();
         see(&mut s, life(2), 5);
-        s.cat.conn.execute("UPDATE copy SET written_on = written_on - 1", []).unwrap();
+        let sql = "UPDATE copy SET written_on = written_on - 1 WHERE copy_root_id = ?1 AND relpath = ?2";
+        s.cat.conn.execute(sql, params![s.roots[0].to_string(), rel(CLIP).as_bytes()]).unwrap();
         assert!(!s.cat.copy(s.roots[0], &rel(CLIP)).unwrap().unwrap().row_intact);
         assert_eq!(again(&mut s, PROOF, 6), Some(ReadBack::Device));
     }

@@ -25,7 +25,7 @@
 //! | 0 words | relpath digest timecode frames fact clip copy finding evidence verdict progress job query preset config | those to their left | I/O, clock, threads |
 //! | 1 hands | disk hash read verify notify | 0, those to their left | names of rooms; SQL |
 //! | 2 rooms | card offload mhl media sidecar catalog export | 0, 1 | another room; printing; tokio |
-//! | 3 stories | ingest patrol repair | 0-2, those to their left (the station is described in ingest) | tokio, SQL text, XML, argument parsing |
+//! | 3 stories | ingest patrol repair eject | 0-2, those to their left (the station is described in ingest) | tokio, SQL text, XML, argument parsing |
 //! | 4 services | web, then daemon (which starts it) | 0-3, daemon also web | card bytes; web never uses daemon |
 //! | 5 door | cli, main | 0-4 | decisions: it parses, calls, prints |
 //! | apart | bin/goodgate-media | words, `media::protocol` | catalog, config, card roots |
@@ -55,6 +55,7 @@ pub mod copy;
 pub mod daemon;
 pub mod digest;
 pub mod disk;
+pub mod eject;
 pub mod evidence;
 pub mod fact;
 pub mod finding;

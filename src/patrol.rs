@@ -248,7 +248,10 @@ pub fn patrol(
     let settings = &station.config.patrol;
     let (mounted, volumes) = (Mounted::now()?, Volumes::of(catalog)?);
     let asked = Asked::of(catalog, request, &volumes, &mounted)?;
-    let due = asked.due(catalog, before(begun.1, request.due.or(settings.every).unwrap_or(DUE)), usize::MAX)?;
+    let age = before(begun.1, request.due.or(settings.every).unwrap_or(DUE));
+    // Who names a volume that was ejected wants it read since, all of it; unless an age is named too.
+    let since_eject = request.volume.is_some() && request.due.is_none();
+    let due = asked.due(catalog, age, since_eject, usize::MAX)?;
     let copies: HashMap<CopyRootId, CopyRootRow> = catalog.all_copy_roots()?.into_iter().map(|r| (r.id, r)).collect();
     let mut pass = Pass::new(station, progress);
     pass.is_to_seal = station.config.verify.seal;
@@ -285,7 +288,7 @@ pub fn patrol(
     (report.seconds, report.catalog_seconds) = (begun.0.elapsed().as_secs_f64(), catalog.time_spent().as_secs_f64());
     if let Some(every) = settings.every.filter(|_| request.judge_coverage) {
         // The failed ones come last: the first row is an overdue proof, if there is one.
-        let oldest = asked.due(catalog, before(begun.1, every), 1)?;
+        let oldest = asked.due(catalog, before(begun.1, every), false, 1)?;
         report.coverage_lost = oldest.first().is_some_and(|row| row.state == CopyState::Proven);
     }
     if let Some(path) = &request.report {
@@ -329,11 +332,18 @@ impl Asked {
         Ok(Asked { cards, filters })
     }
 
-    /// The oldest proof first, the failed ones last.
-    fn due(&self, catalog: &Catalog, before: Timestamp, limit: usize) -> Result<Vec<DueRow>, PatrolError> {
+    /// The oldest proof first, the failed ones last. `since_eject`: and all that was proven before its volume was ejected.
+    fn due(
+        &self,
+        catalog: &Catalog,
+        before: Timestamp,
+        since_eject: bool,
+        limit: usize,
+    ) -> Result<Vec<DueRow>, PatrolError> {
         let mut out = Vec::new();
         for filter in &self.filters {
-            out.extend(catalog.due(limit, Some(before), filter)?);
+            let ejected = filter.volume.filter(|_| since_eject).map(|v| catalog.ejected_at(v)).transpose()?.flatten();
+            out.extend(catalog.due(limit, Some(ejected.map_or(before, |at| at.max(before))), filter)?);
         }
         out.retain(|row| self.cards.as_ref().is_none_or(|cards| cards.contains(&row.card)));
         // Each filter's rows come in order already; several volumes of one label are merged.
@@ -361,15 +371,8 @@ impl Shelf {
     ) -> Result<Option<usize>, PatrolError> {
         let Some(volume) = volumes.get(copy.volume) else { return Ok(None) };
         let Some((facts, way)) = mounted.find(&volume.key, &copy.root) else { return Ok(None) };
-        if volume.last_mount != facts.mount.point && self.noted.insert(volume.key.clone()) {
-            let seen = VolumeSeen {
-                key: facts.volume_key.clone(),
-                fs_type: facts.mount.fs_type.clone(),
-                label: facts.label.clone(),
-                disk_text: facts.disk.text.clone(),
-                mount: facts.mount.point.clone(),
-            };
-            catalog.volume(&seen, Timestamp::now())?;
+        if self.noted.insert(volume.key.clone()) {
+            catalog.volume(&VolumeSeen::of(facts), Timestamp::now())?;
         }
         let look = |source| PatrolError::Look { path: way.under(&facts.mount.point), source };
         let folder = self.folder(pass, facts.clone(), way.clone(), Some(copy.clone())).map_err(look)?;

@@ -24,6 +24,8 @@ mod daemon;
 mod derive_end;
 #[path = "all/devices.rs"]
 mod devices;
+#[path = "all/eject.rs"]
+mod eject;
 #[path = "all/faults.rs"]
 mod faults;
 #[path = "all/floors.rs"]

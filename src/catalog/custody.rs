@@ -37,6 +37,7 @@ pub enum Act {
     Sealed,
     Accepted,
     Retired,
+    Ejected,
     Job,
     Note,
 }
@@ -52,6 +53,7 @@ impl Act {
             Self::Sealed => "sealed",
             Self::Accepted => "accepted",
             Self::Retired => "retired",
+            Self::Ejected => "ejected",
             Self::Job => "job",
             Self::Note => "note",
         }
@@ -137,7 +139,12 @@ pub(super) fn add(tx: &Tx<'_>, entry: &Entry<'_>, now: Timestamp) -> Result<(), 
         }
         None => None,
     };
-    insert(tx, entry, device.as_deref(), (&text_of(now), &tx.signed.who, &tx.signed.version))
+    add_on(tx, entry, device.as_deref(), now)
+}
+
+/// On a device that the row's folder alone does not tell.
+pub(super) fn add_on(tx: &Tx<'_>, entry: &Entry<'_>, device: Option<&str>, now: Timestamp) -> Result<(), Fault> {
+    insert(tx, entry, device, (&text_of(now), &tx.signed.who, &tx.signed.version))
 }
 
 /// `signed`: time, who, version.

@@ -3,9 +3,9 @@
 use super::error::{CatalogError, Fault};
 use super::record::{Proof, card_of, copy, fail, file, file_blake3, prove};
 use super::rowsum::COPY;
-use super::{Catalog, findings, int, partial, retired, text_of, told};
+use super::{Catalog, findings, int, mounts, partial, retired, text_of, told};
 use crate::clip::CopyRootId;
-use crate::copy::CopyState;
+use crate::copy::{CopyState, ReadBack};
 use crate::finding::Finding;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ pub struct Mark {
 pub enum Seen {
     /// As [`Catalog::mark_proven`].
     Good(Proof),
+    /// As good, and the bytes may have been written since the last proof: no unmount before now counts for them.
+    Anew(Proof),
     /// As [`Catalog::mark_failed`].
     Bad(Finding),
     /// A finding that says nothing against the copy's own row.
@@ -57,7 +59,7 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<(), CatalogError> {
         self.write(|tx| {
-            good(tx, root, relpath, proof, now)?;
+            good(tx, root, relpath, proof, Bytes::Kept, now)?;
             told::proven(tx, root, (1, proof.size_bytes), now)
         })
     }
@@ -67,7 +69,8 @@ impl Catalog {
         self.write(|tx| {
             for Mark { root, relpath, at, seen } in marks {
                 match seen {
-                    Seen::Good(proof) => good(tx, *root, relpath, *proof, *at)?,
+                    Seen::Good(proof) => good(tx, *root, relpath, *proof, Bytes::Kept, *at)?,
+                    Seen::Anew(proof) => good(tx, *root, relpath, *proof, Bytes::Written, *at)?,
                     Seen::Bad(finding) => bad(tx, *root, relpath, finding, *at)?,
                     Seen::Note(finding) => findings::add(tx, card_of(tx, *root)?, Some(*root), finding, *at)?,
                     Seen::Clear => findings::clear(tx, *root, relpath, *at)?,
@@ -90,24 +93,45 @@ fn bad(c: &Connection, root: CopyRootId, relpath: &RelPath, finding: &Finding, n
     findings::add(c, card, Some(root), finding, now)
 }
 
+/// Whether the bytes that were read are those that lay there when the copy was proven before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bytes {
+    Kept,
+    Written,
+}
+
 pub(super) fn good(
     c: &Connection,
     root: CopyRootId,
     relpath: &RelPath,
-    proof: Proof,
+    mut proof: Proof,
+    bytes: Bytes,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let card = card_of(c, root)?;
     let old = copy(c, root, relpath)?;
     let old = old.ok_or_else(|| Fault::Unknown(format!("copy of \"{relpath}\" in folder {root}")))?;
-    let stronger = old.state == CopyState::Proven && old.row_intact && old.read_back > Some(proof.read_back);
+    let was_good = old.state == CopyState::Proven && old.row_intact;
+    let current = mounts::current(c, root)?;
+    // A file that was written to in between may have lain in memory since.
+    let kept = bytes == Bytes::Kept && was_good && old.mtime_ns == Some(proof.mtime_ns);
+    let written_on = old.written_on.filter(|_| kept).or(current);
+    if let (Some(then), Some(here)) = (written_on, current)
+        && then != here
+        && proof.read_back == ReadBack::Device
+        && !partial::is_older(c, root, relpath, here)?
+    {
+        proof.read_back = ReadBack::Remounted;
+    }
+    let stronger =
+        was_good && old.read_back > Some(proof.read_back) && (kept || old.read_back < Some(ReadBack::Remounted));
     if stronger && old.blake3 == Some(file_blake3(c, card, relpath)?) {
         let key = root.to_string();
-        let values = params![text_of(now), int(proof.size_bytes), proof.mtime_ns];
-        let set = "checked_at = ?3, size_bytes = ?4, mtime_ns = ?5";
+        let values = params![text_of(now), int(proof.size_bytes), proof.mtime_ns, written_on];
+        let set = "checked_at = ?3, size_bytes = ?4, mtime_ns = ?5, written_on = ?6";
         COPY.change(c, [&key, &relpath.as_bytes()], set, values)?;
     } else {
-        prove(c, card, root, relpath, old.job, proof, now)?;
+        prove(c, (card, root), relpath, old.job, proof, written_on, now)?;
     }
     partial::forget(c, root, relpath)?;
     retired::forget_accepted(c, root, relpath)?;
@@ -118,7 +142,6 @@ pub(super) fn good(
 mod tests {
     use super::*;
     use crate::catalog::tests::{CLIP, Station, at, rel};
-    use crate::copy::ReadBack;
     use crate::finding::FindingKind;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::error::CatalogError;
 use super::rowsum::PART_PROOF;
-use super::{Catalog, int, natural, time};
+use super::{Catalog, int, mounts, natural, time};
 use crate::clip::CopyRootId;
 use crate::relpath::RelPath;
 use crate::verify::Part;
@@ -16,10 +16,12 @@ impl Catalog {
                 let (key, path) = (root.to_string(), path.as_bytes());
                 let bad = serde_json::to_string(&part.bad).unwrap_or_else(|_| "[]".into());
                 tx.prepare_cached(
-                    "INSERT INTO part_proof (copy_root_id, relpath, size_bytes, mtime_ns, reached_bytes, bad, begun_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                    "INSERT INTO part_proof (copy_root_id, relpath, size_bytes, mtime_ns, reached_bytes, bad, begun_at,
+                                             begun_on)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                      ON CONFLICT (copy_root_id, relpath) DO UPDATE SET size_bytes = ?3, mtime_ns = ?4,
-                       reached_bytes = ?5, bad = ?6, begun_at = ?7",
+                       reached_bytes = ?5, bad = ?6, begun_at = ?7,
+                       begun_on = CASE WHEN begun_at = ?7 THEN begun_on ELSE ?8 END",
                 )?
                 .execute(params![
                     key,
@@ -28,7 +30,8 @@ impl Catalog {
                     part.mtime_ns,
                     int(part.reached_bytes),
                     bad,
-                    super::text_of(part.begun_at)
+                    super::text_of(part.begun_at),
+                    mounts::current(tx, *root)?
                 ])?;
                 PART_PROOF.seal(tx, [&key, &path])?;
             }
@@ -54,6 +57,13 @@ impl Catalog {
             Ok(found.optional()?.flatten())
         })
     }
+}
+
+/// Whether a part of it was read in another lifetime of the volume than this one.
+pub(super) fn is_older(c: &Connection, root: CopyRootId, path: &RelPath, mount: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT begun_on IS NOT ?3 FROM part_proof WHERE copy_root_id = ?1 AND relpath = ?2";
+    let found = c.prepare_cached(sql)?.query_row(params![root.to_string(), path.as_bytes(), mount], |r| r.get(0));
+    Ok(found.optional()?.unwrap_or(false))
 }
 
 /// The file was judged as a whole.

@@ -4,10 +4,12 @@ use super::custody::{self, Act, Entry};
 use super::error::{CatalogError, Fault};
 use super::record::card_of;
 use super::rowsum::COPY_ROOT;
-use super::{Catalog, disk, maybe_time, new_id, parsed, relpath, text_of, time};
+use super::{Catalog, disk, maybe_time, mounts, new_id, parsed, relpath, text_of, time};
 use crate::clip::{CardId, CopyRootId, VolumeId};
 use crate::copy::Generation;
 use crate::digest::{Digest, HashFormat};
+use crate::disk::facts::Facts;
+use crate::disk::lifetime::Lifetime;
 use crate::evidence::Disk;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
@@ -25,6 +27,20 @@ pub struct VolumeSeen {
     pub label: Option<String>,
     pub disk_text: String,
     pub mount: PathBuf,
+    pub life: Lifetime,
+}
+
+impl VolumeSeen {
+    pub fn of(facts: &Facts) -> Self {
+        VolumeSeen {
+            key: facts.volume_key.clone(),
+            fs_type: facts.mount.fs_type.clone(),
+            label: facts.label.clone(),
+            disk_text: facts.disk.text.clone(),
+            mount: facts.mount.point.clone(),
+            life: Lifetime::of(facts),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +90,10 @@ pub struct CopyRootRow {
 }
 
 impl Catalog {
-    /// Known by its key; the rest is brought up to date.
+    /// Known by its key; the rest is brought up to date, and it is written down in which lifetime it is.
     pub fn volume(&mut self, seen: &VolumeSeen, now: Timestamp) -> Result<VolumeId, CatalogError> {
         self.write(|tx| {
-            Ok(tx.query_row(
+            let id = tx.query_row(
                 "INSERT INTO volume (id, key, fs_type, label, disk, last_mount, seen_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (key) DO UPDATE SET fs_type = excluded.fs_type, label = excluded.label,
@@ -93,7 +109,9 @@ impl Catalog {
                     text_of(now)
                 ],
                 |r| parsed(r, "id", VolumeId::parse),
-            )?)
+            )?;
+            mounts::observe(tx, id, &seen.mount, &seen.life, now)?;
+            Ok(id)
         })
     }
 

@@ -5,7 +5,7 @@
 
 use super::error::{CatalogError, Fault};
 use super::rowsum::{COPY, FILE};
-use super::{Catalog, Tx, cards, findings, int, jobs, parsed, relpath, retired, text_of, told, warnings};
+use super::{Catalog, Tx, cards, findings, int, jobs, mounts, parsed, relpath, retired, text_of, told, warnings};
 use crate::clip::{CardFile, CardId, CopyRootId, JobId, Warning};
 use crate::copy::{CopyState, FileRecord, OF_UNSTABLE_READ, ReadBack};
 use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
@@ -29,6 +29,8 @@ pub struct CopyRow {
     /// Of the bytes that were proven.
     pub blake3: Option<[u8; 32]>,
     pub note: Option<String>,
+    /// The lifetime of its volume in which the bytes were written, or first seen.
+    pub written_on: Option<i64>,
     pub row_intact: bool,
 }
 
@@ -168,7 +170,7 @@ fn apply(c: &Tx<'_>, card: CardId, intent: &Intent, now: Timestamp) -> Result<()
         Intent::Settled { record, warning } => settle(c, card, record, warning, now),
         Intent::Proven { copy, relpath, size_bytes, mtime_ns, read_back, job } => {
             let proof = Proof { size_bytes: *size_bytes, mtime_ns: *mtime_ns, read_back: *read_back };
-            prove(c, card, *copy, relpath, *job, proof, now)?;
+            prove(c, (card, *copy), relpath, *job, proof, mounts::current(c, *copy)?, now)?;
             retired::unretire(c, *copy, relpath)?;
             findings::clear(c, *copy, relpath, now)
         }
@@ -313,17 +315,18 @@ fn plan(
     let (root, card, job) = (root.to_string(), card.to_string(), job.to_string());
     let (path, temp) = (path.as_bytes(), temp.as_bytes());
     let row: CopyColumns<'_> =
-        [&root, &path, &card, &"planned", &job, &temp, &none, &none, &none, &none, &none, &none, &none];
+        [&root, &path, &card, &"planned", &job, &temp, &none, &none, &none, &none, &none, &none, &none, &none];
     Ok(COPY.put(c, &row)?)
 }
 
+/// `written_on`: the lifetime in which the bytes were written.
 pub(super) fn prove(
     c: &Connection,
-    card: CardId,
-    root: CopyRootId,
+    (card, root): (CardId, CopyRootId),
     relpath: &RelPath,
     job: JobId,
     proof: Proof,
+    written_on: Option<i64>,
     now: Timestamp,
 ) -> Result<(), Fault> {
     if card_of(c, root)? != card {
@@ -340,13 +343,15 @@ pub(super) fn prove(
     let none = rusqlite::types::Null;
     let (root, card, job, now) = (root.to_string(), card.to_string(), job.to_string(), text_of(now));
     let (path, size, class, blake3) = (relpath.as_bytes(), int(proof.size_bytes), proof.read_back.name(), &blake3[..]);
-    let row: CopyColumns<'_> =
-        [&root, &path, &card, &"proven", &job, &none, &size, &proof.mtime_ns, &class, &now, &now, &blake3, &none];
+    let row: CopyColumns<'_> = [
+        &root, &path, &card, &"proven", &job, &none, &size, &proof.mtime_ns, &class, &now, &now, &blake3, &none,
+        &written_on,
+    ];
     Ok(COPY.put(c, &row)?)
 }
 
 /// The columns of [`COPY`].
-type CopyColumns<'a> = [&'a dyn rusqlite::ToSql; 13];
+type CopyColumns<'a> = [&'a dyn rusqlite::ToSql; 14];
 
 /// A temp name stays with the row: what is left on the disk keeps its owner.
 pub(super) fn fail(
@@ -396,6 +401,7 @@ pub(super) fn copy_row(r: &Row<'_>) -> rusqlite::Result<CopyRow> {
         proven_at: at.and_then(|t| t.parse().ok()),
         blake3: blake3.and_then(|b| b.try_into().ok()),
         note: r.get("note")?,
+        written_on: r.get("written_on")?,
     })
 }
 

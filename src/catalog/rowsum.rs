@@ -2,7 +2,8 @@
 //! rows permit formatting a card.
 //!
 //! The sum is BLAKE3 over the table's name and the evidence columns, keys included, each as a type tag and, for text
-//! and blobs, a length: no two rows have the same encoding. A new column needs a migration that sums all rows again.
+//! and blobs, a length: no two rows have the same encoding. A new column is `added`: summed by name, and only when it is
+//! there, so that rows of before keep their sums.
 
 use super::error::Fault;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -13,6 +14,9 @@ pub(super) struct Sealed {
     pub table: &'static str,
     key: [&'static str; 2],
     columns: &'static str,
+    count: usize,
+    /// The last of the columns, when a later migration added it; it may be NULL.
+    added: Option<&'static str>,
     /// `SELECT row_sum, <columns> FROM table`: what [`Sealed::intact`] wants first in a row.
     pub select: String,
     one: String,
@@ -32,6 +36,8 @@ impl Sealed {
             table,
             key,
             columns,
+            count: names.len(),
+            added: None,
             one: format!("{select} {place}"),
             store: format!("UPDATE {table} SET row_sum = ?3 {place}"),
             put: format!(
@@ -42,15 +48,20 @@ impl Sealed {
         }
     }
 
+    /// The last column came later.
+    fn last_added(self) -> Self {
+        Sealed { added: self.columns.rsplit(", ").next(), ..self }
+    }
+
     fn sum(&self, row: &Row<'_>) -> rusqlite::Result<[u8; 32]> {
-        let mut sum = Sum::of(self.table);
-        (0..self.columns.split(',').count()).try_for_each(|i| row.get_ref(i + 1).map(|value| sum.add(value)))?;
+        let mut sum = Sum::of(self);
+        (1..=self.count).try_for_each(|i| row.get_ref(i).map(|value| sum.add(value)))?;
         Ok(sum.end())
     }
 
     /// Writes a whole row, whether or not there is one of its key: every evidence column in the order of the sum.
     pub fn put(&self, c: &Connection, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
-        let mut sum = Sum::of(self.table);
+        let mut sum = Sum::of(self);
         for value in values {
             match value.to_sql()? {
                 ToSqlOutput::Borrowed(value) => sum.add(value),
@@ -116,18 +127,29 @@ impl Sealed {
 }
 
 /// A row's sum in the making.
-struct Sum(blake3::Hasher);
+struct Sum<'a> {
+    of: &'a Sealed,
+    hasher: blake3::Hasher,
+    columns: usize,
+}
 
-impl Sum {
-    fn of(table: &str) -> Self {
+impl<'a> Sum<'a> {
+    fn of(of: &'a Sealed) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(table.as_bytes());
-        Sum(hasher)
+        hasher.update(of.table.as_bytes());
+        Sum { of, hasher, columns: 0 }
     }
 
     fn add(&mut self, value: ValueRef<'_>) {
+        self.columns += 1;
+        if let Some(name) = self.of.added.filter(|_| self.columns == self.of.count) {
+            if value == ValueRef::Null {
+                return;
+            }
+            self.hasher.update(name.as_bytes());
+        }
         let mut bytes = |tag: u8, b: &[u8]| {
-            self.0.update(&[tag]).update(&(b.len() as u64).to_le_bytes()).update(b);
+            self.hasher.update(&[tag]).update(&(b.len() as u64).to_le_bytes()).update(b);
         };
         match value {
             ValueRef::Null => bytes(0, b""),
@@ -139,7 +161,7 @@ impl Sum {
     }
 
     fn end(self) -> [u8; 32] {
-        *self.0.finalize().as_bytes()
+        *self.hasher.finalize().as_bytes()
     }
 }
 
@@ -156,8 +178,9 @@ pub(super) static COPY: LazyLock<Sealed> = LazyLock::new(|| {
         "copy",
         ["copy_root_id", "relpath"],
         "copy_root_id, relpath, card_id, state, job_id, temp, size_bytes, mtime_ns, read_back, proven_at, checked_at, \
-         blake3, note",
+         blake3, note, written_on",
     )
+    .last_added()
 });
 // A key of one column is given twice.
 pub(super) static CARD: LazyLock<Sealed> = LazyLock::new(|| {
@@ -190,10 +213,18 @@ pub(super) static PART_PROOF: LazyLock<Sealed> = LazyLock::new(|| {
     Sealed::new(
         "part_proof",
         ["copy_root_id", "relpath"],
-        "copy_root_id, relpath, size_bytes, mtime_ns, reached_bytes, bad, begun_at",
+        "copy_root_id, relpath, size_bytes, mtime_ns, reached_bytes, bad, begun_at, begun_on",
+    )
+    .last_added()
+});
+pub(super) static MOUNT: LazyLock<Sealed> = LazyLock::new(|| {
+    Sealed::new(
+        "mount",
+        ["id", "id"],
+        "id, volume_id, point, boot, superblock, disk, first_mount, last_mount, seen_at, ejected_at, over",
     )
 });
 
-pub(super) fn all() -> [&'static Sealed; 8] {
-    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF]
+pub(super) fn all() -> [&'static Sealed; 9] {
+    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF, &MOUNT]
 }

@@ -71,7 +71,8 @@ impl Station {
         let volume = |cat: &mut Catalog, n: &str| {
             let mount = PathBuf::from(format!("/mnt/{n}"));
             let (key, disk_text) = (format!("uuid:{n}"), n.to_uppercase());
-            let seen = VolumeSeen { key, fs_type: "ext4".into(), label: None, disk_text, mount };
+            let life = Default::default();
+            let seen = VolumeSeen { key, fs_type: "ext4".into(), label: None, disk_text, mount, life };
             cat.volume(&seen, at(0)).unwrap()
         };
         let new = NewCard {
@@ -327,6 +328,7 @@ fn any_changed_column_of_an_evidence_row_breaks_its_sum() {
         ("copy", "blake3 = X'0101010101010101010101010101010101010101010101010101010101010102'"),
         ("copy", "temp = X'61'"),
         ("copy", "note = 'x'"),
+        ("copy", "written_on = NULL"),
     ];
     for (table, change) in columns {
         let s = Station::offloaded();

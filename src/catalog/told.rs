@@ -69,7 +69,7 @@ pub(super) fn marks(tx: &Tx<'_>, marks: &[Mark]) -> Result<(), Fault> {
     let mut good: BTreeMap<CopyRootId, (Sum, Timestamp)> = BTreeMap::new();
     for mark in marks {
         match &mark.seen {
-            Seen::Good(proof) => {
+            Seen::Good(proof) | Seen::Anew(proof) => {
                 let (sum, at) = good.entry(mark.root).or_insert(((0, 0), mark.at));
                 add(sum, proof.size_bytes);
                 *at = (*at).max(mark.at);

@@ -97,6 +97,7 @@ Example:
     Patrol(Patrol),
     Repair(Repair),
     Retire(Retire),
+    Eject(Eject),
     Mhl(Mhl),
     Log(Log),
     Find(Find),
@@ -319,7 +320,8 @@ pub struct Patrol {
     /// Only this roll or card id
     #[arg(long)]
     pub roll: Option<String>,
-    /// Only this volume: its label, or where it is or was mounted
+    /// Only this volume: its label, or where it is or was mounted. After an eject, all of it that was not proven since is
+    /// due, unless --due says otherwise
     #[arg(long)]
     pub volume: Option<String>,
     /// Writes what was found as the next generation of each history
@@ -377,6 +379,26 @@ pub struct Retire {
     /// Who gives it up and why
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+}
+
+/// Unmounts a card or a destination when nothing uses it, and powers it off where that can be done
+///
+/// A roll means its card. What was written is brought to the medium first; what is in use stays, and whoever uses it is
+/// named. Only that filesystem is unmounted, everywhere it is mounted; the disk loses its power when no other one on it is.
+/// The next read of the copies there is then a proof of class `remounted`, the strongest: `patrol --volume` reads all of
+/// them.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 (also for a card that is not safe to format: it is said first), 1 in use, refused or not mounted, 2.
+
+Examples:
+  goodgate eject A001
+  goodgate eject SHUTTLE3
+  goodgate eject /mnt/shuttle --json")]
+pub struct Eject {
+    /// Roll name or card id; or a volume: its label, or where it is mounted
+    #[arg(value_name = "ROLL|VOLUME")]
+    pub what: PathBuf,
 }
 
 /// Histories (ASC MHL) and legacy MHL of any folder, without a catalog
@@ -739,6 +761,8 @@ mod tests {
             "mhl export-v1 /x",
             "mhl export-v1 /x -o y.mhl --packing-list p.mhl",
             "repair A001",
+            "eject A001",
+            "eject /mnt/a --json",
             "retire A001 --reason sold",
             "retire /x --reason sold --json",
             "repair /x --dry-run --in-place --keep-damaged --json",
@@ -797,6 +821,8 @@ mod tests {
             "register /x --hash md6",
             "register /x --to /y",
             "repair",
+            "eject",
+            "eject A001 B001",
             "retire A001",
             "retire --reason sold",
             "repair /x /y",

@@ -14,6 +14,7 @@ mod config;
 mod daemon;
 mod doctor;
 mod door;
+mod eject;
 mod find;
 mod jobs;
 mod log;
@@ -89,6 +90,7 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Patrol(a) => patrol::run(&mut door, a),
         Verb::Repair(a) => repair::run(&door, a),
         Verb::Retire(a) => retire::run(&door, a),
+        Verb::Eject(a) => eject::run(&door, a),
         Verb::Mhl(a) => mhl::run(&door, a),
         Verb::Log(a) => log::run(&door, a),
         Verb::Find(a) => find::run(&door, a),

@@ -4,6 +4,7 @@ use clap::error::{ContextKind, ContextValue};
 use goodgate::catalog::CatalogError;
 use goodgate::config::ConfigError;
 use goodgate::daemon::DaemonError;
+use goodgate::eject::EjectError;
 use goodgate::ingest::IngestError;
 use goodgate::mhl::{HistoryFault, MhlError};
 use goodgate::offload::plan::Refusal;
@@ -106,9 +107,10 @@ pub fn failure(e: &anyhow::Error) -> Failure {
         let again = || "correct that line, then try it: goodgate config check".to_owned();
         let config = || cause.downcast_ref::<ConfigError>().map(|e| (e.hint.clone().or(Some(again())), Exit::Usage));
         let patrol = || cause.downcast_ref::<PatrolError>().map(of_patrol);
+        let eject = || cause.downcast_ref::<EjectError>().map(of_eject);
         let daemon = || cause.downcast_ref::<DaemonError>().map(of_daemon);
         let mhl = || cause.downcast_ref::<MhlError>().map(of_mhl);
-        ingest.or_else(catalog).or_else(config).or_else(patrol).or_else(daemon).or_else(mhl)
+        ingest.or_else(catalog).or_else(config).or_else(patrol).or_else(daemon).or_else(mhl).or_else(eject)
     });
     let (hint, exit) = known.unwrap_or((None, Exit::Failed));
     Failure { error: causes.join(": "), hint, exit }
@@ -198,6 +200,34 @@ fn of_patrol(e: &PatrolError) -> (Option<String>, Exit) {
         PatrolError::UnknownVolume(_) | PatrolError::ReportName(_) => Exit::Usage,
         _ => Exit::of_code(e.exit_code()),
     };
+    (Some(hint.into()), exit)
+}
+
+fn of_eject(e: &EjectError) -> (Option<String>, Exit) {
+    let hint = match e {
+        EjectError::Patrol(e) => return of_patrol(e),
+        EjectError::Ingest(e) => return of_ingest(e),
+        EjectError::Catalog(e) => return of_catalog(e),
+        EjectError::Unknown(_) => "goodgate cards lists rolls; a volume is named by its label or where it is mounted",
+        EjectError::NotMounted(_) => "a volume is named by its label or where it is mounted",
+        EjectError::Several { .. } => "say which one, by where it is mounted",
+        EjectError::Refused { .. } => "name the card or the drive that shall leave: its label, or where it is mounted",
+        EjectError::Cannot { .. } => "do it as root, or let fstab say that users may; it must not be unplugged yet",
+        EjectError::Busy { holders, .. } if holders.is_empty() => {
+            "only root may see who uses it: sudo goodgate eject, or sudo fuser -vm"
+        }
+        EjectError::Busy { .. } => "close what uses it (a terminal in one of its folders counts), then eject it again",
+        EjectError::Ours { .. } => "wait for it or stop it (goodgate jobs shows what is open), then eject it again",
+        EjectError::Sync { .. } => {
+            "look at the disk and its cable; goodgate verify says what it holds; it stays mounted"
+        }
+        EjectError::Held { .. } => {
+            "end what uses it: another container, or what an unmount with -l left; then it may be unplugged"
+        }
+        EjectError::NotRecorded { .. } => "goodgate check; the next proof may be of class device",
+        EjectError::Lock { .. } => "the folder of the catalog must be writable: see --catalog",
+    };
+    let exit = if matches!(e, EjectError::Unknown(_)) { Exit::Usage } else { Exit::Failed };
     (Some(hint.into()), exit)
 }
 

@@ -11,6 +11,7 @@ mod inhibit;
 mod look;
 mod memory;
 mod mounts;
+mod offer;
 mod systemd;
 mod tell;
 mod voice;
@@ -22,6 +23,7 @@ use crate::ingest::Station;
 use desk::{Desk, End, Job, Line, Order};
 use inhibit::Inhibit;
 use look::{Eye, Look};
+use offer::Offers;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -159,6 +161,7 @@ struct Floor {
     began: Instant,
     jobs_at: Option<Instant>,
     reading_jobs: bool,
+    offers: Arc<Mutex<Offers>>,
     stopping: Option<Instant>,
 }
 
@@ -178,6 +181,7 @@ impl Floor {
             began: Instant::now(),
             jobs_at: None,
             reading_jobs: false,
+            offers: Arc::default(),
             stopping: None,
             shop,
             inbox,
@@ -266,7 +270,16 @@ impl Floor {
         self.reading_jobs = true;
         self.jobs_at = Some(Instant::now());
         let (shop, inbox, turn) = (self.shop.clone(), self.inbox.clone(), self.desk.turn());
-        spawn_blocking(move || drop(inbox.send(Event::Jobs(turn, work::open_jobs(&shop.catalog)))));
+        let offers = self.offers.clone();
+        spawn_blocking(move || {
+            let _ = inbox.send(Event::Jobs(turn, work::open_jobs(&shop.catalog)));
+            // The one before may hang on a disk that does not answer: then nobody waits behind it.
+            let Ok(mut offers) = offers.try_lock() else { return };
+            match offers.look(&shop.catalog) {
+                Ok(lines) => lines.iter().for_each(|line| info!("{line}")),
+                Err(e) => warn!("cannot see which volumes are back: {e}"),
+            }
+        });
     }
 
     fn start(&mut self, order: Order) {

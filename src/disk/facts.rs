@@ -200,6 +200,12 @@ fn block_device(mount: &Mount) -> Option<(u32, u32)> {
     meta.file_type().is_block_device().then(|| split_dev(meta.rdev()))
 }
 
+/// The block device below a mount, in sysfs.
+pub(super) fn sys_folder(mount: &Mount) -> Option<PathBuf> {
+    let (major, minor) = block_device(mount)?;
+    Path::new(&format!("/sys/dev/block/{major}:{minor}")).canonicalize().ok()
+}
+
 fn split_dev(dev: u64) -> (u32, u32) {
     (rustix::fs::major(dev), rustix::fs::minor(dev))
 }

@@ -8,8 +8,10 @@ pub mod ahead;
 pub mod entries;
 pub mod facts;
 pub mod kmsg;
+pub mod lifetime;
 pub mod list;
 pub mod lock;
+pub mod mount;
 #[allow(unsafe_code)]
 mod pagecache;
 pub mod read;
@@ -40,6 +42,8 @@ pub struct Root {
 pub struct Stat {
     pub size_bytes: u64,
     pub mtime_ns: i64,
+    /// When somebody last wrote it, named it or changed what is said of it; the time of writing where no more is kept.
+    pub ctime_ns: i64,
     pub inode: u64,
     pub is_file: bool,
     pub is_dir: bool,
@@ -211,6 +215,7 @@ impl Stat {
         Stat {
             size_bytes: s.st_size as u64,
             mtime_ns: s.st_mtime.saturating_mul(1_000_000_000).saturating_add(s.st_mtime_nsec),
+            ctime_ns: s.st_ctime.saturating_mul(1_000_000_000).saturating_add(s.st_ctime_nsec),
             inode: s.st_ino,
             is_file: kind == FileType::RegularFile,
             is_dir: kind == FileType::Directory,

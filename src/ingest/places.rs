@@ -28,14 +28,7 @@ pub(super) struct Source {
 }
 
 pub(super) fn volume(catalog: &mut Catalog, facts: &Facts) -> Result<VolumeId, IngestError> {
-    let seen = VolumeSeen {
-        key: facts.volume_key.clone(),
-        fs_type: facts.mount.fs_type.clone(),
-        label: facts.label.clone(),
-        disk_text: facts.disk.text.clone(),
-        mount: facts.mount.point.clone(),
-    };
-    Ok(catalog.volume(&seen, Timestamp::now())?)
+    Ok(catalog.volume(&VolumeSeen::of(facts), Timestamp::now())?)
 }
 
 /// The largest index file of a card that is read: a MEDIAPRO.XML of some thousand clips.

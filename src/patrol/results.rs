@@ -8,8 +8,16 @@ use crate::catalog::{self, Catalog, CatalogError, Mark, Proof};
 use crate::finding::{Finding, FindingKind};
 use crate::progress::Event;
 use crate::relpath::RelPath;
+use crate::verify::VerifiedFile;
 use jiff::Timestamp;
 use std::time::Instant;
+
+/// Whether somebody may have laid the same bytes there anew since they were proven. FAT keeps no time of that.
+fn is_touched(file: &VerifiedFile, proven_at: Option<Timestamp>) -> bool {
+    let stat = file.stat();
+    let after = |at: Timestamp| stat.ctime_ns.div_euclid(1_000_000) > at.as_millisecond();
+    stat.ctime_ns != stat.mtime_ns && proven_at.is_none_or(after)
+}
 
 impl Pass<'_> {
     pub(super) fn file_done(
@@ -50,7 +58,7 @@ impl Pass<'_> {
                 if let Some(size_bytes) = task.recorded_size() {
                     self.report.bytes += size_bytes;
                     let proof = Proof { size_bytes, mtime_ns: 0, read_back };
-                    self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Good(proof));
+                    self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Anew(proof));
                 }
             }
             Seen::Good(file) => {
@@ -66,7 +74,11 @@ impl Pass<'_> {
                     read_back: file.read_back(),
                 };
                 if task.is_recorded() {
-                    self.mark(folder, relpath, file.at(), catalog::Seen::Good(proof));
+                    let seen = match is_touched(&file, task.todo.proven_at) {
+                        true => catalog::Seen::Anew(proof),
+                        false => catalog::Seen::Good(proof),
+                    };
+                    self.mark(folder, relpath, file.at(), seen);
                 }
                 let Some(what) = task.damaged_row else {
                     self.report.good += 1;

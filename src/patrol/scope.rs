@@ -28,6 +28,10 @@ impl Mounted {
         of_volume.filter_map(|f| Some((f, place.strip_prefix(&f.place)?))).next()
     }
 
+    pub fn all(&self) -> &[Facts] {
+        &self.0
+    }
+
     pub fn key_at(&self, point: &Path) -> Option<&str> {
         self.0.iter().rev().find(|f| f.mount.point == point).map(|f| f.volume_key.as_str())
     }

@@ -134,6 +134,28 @@ fn same(place: &Place, from: &str, to: &str) {
 }
 
 #[test]
+fn an_ejected_drive_that_is_back_is_offered_for_a_proof_each_time() {
+    if !crate::shim::root("a drive that is ejected") {
+        return;
+    }
+    let place = Place::new().with_card();
+    let image = crate::shim::Image::ext4(&place, "b", 24);
+    let point = image.point.to_str().unwrap();
+    place.offload(&["--no-media"]).expect(0);
+    place.run(&["eject", point]).expect(0);
+    image.mount();
+    let daemon = Daemon::start(&place);
+    let log = |d: &Daemon| std::fs::read_to_string(&d.log).unwrap();
+    let offer = format!("is back, and was not read since it was ejected: goodgate patrol --volume {point}");
+    daemon.until("the offer", || log(&daemon).contains(&offer));
+    // It has looked once, and knows the drive: another mount makes it look again.
+    place.run(&["patrol", "--volume", point]).expect(0);
+    place.run(&["eject", point]).expect(0);
+    image.mount();
+    daemon.until("the second offer", || log(&daemon).matches(&offer).count() == 2);
+}
+
+#[test]
 fn a_dump_that_grows_is_taken_once_and_only_after_it_settled() {
     let place = place();
     let daemon = Daemon::start(&place);

@@ -14,7 +14,7 @@ const WORDS: &[&str] = &[
 ];
 const HANDS: &[&str] = &["disk", "hash", "read", "verify", "notify"];
 const ROOMS: &[&str] = &["card", "offload", "mhl", "media", "sidecar", "catalog", "export"];
-const STORIES: &[&str] = &["ingest", "patrol", "repair"];
+const STORIES: &[&str] = &["ingest", "patrol", "repair", "eject"];
 const SERVICES: &[&str] = &["web", "daemon"];
 const DOOR: &[&str] = &["cli", "main"];
 /// The child program, apart from the house.

@@ -4,11 +4,13 @@
 mod group;
 mod in_place;
 mod parts;
+mod small;
 mod swap;
 
 pub use group::{Member, prove_group};
 pub use in_place::{SMALL_BYTES, Taken, take_all};
 pub use parts::{PARTS_FROM_BYTES, Part, Parts, check_parts, has_parts};
+pub use small::check_small;
 pub use swap::{Swap, block_fits, prove_swap};
 
 use crate::copy::{FileRecord, ReadBack};
@@ -23,10 +25,11 @@ use crate::relpath::RelPath;
 use jiff::Timestamp;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes asked of a device at once; a multiple of [`BLOCK_BYTES`].
 pub const CHUNK_BYTES: usize = 4 << 20;
@@ -188,7 +191,7 @@ pub fn read_parts(
         }
         let want = (size - offset).min(CHUNK_BYTES as u64) as usize;
         let mut buf = next_buffer().ok_or(ReadFault::Stopped)?;
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let got = read.read_at(offset, &mut buf, want).map_err(|source| ReadFault::Io { offset, source })?;
         if got < want {
             return Err(ReadFault::Changed);
@@ -210,6 +213,87 @@ thread_local! {
     static SCRATCH: std::cell::RefCell<Option<Buffer>> = const { std::cell::RefCell::new(None) };
 }
 
+/// Of files from this size on the next part is read while the last one is looked at.
+const AHEAD_FROM_BYTES: u64 = 4 * CHUNK_BYTES as u64;
+
+/// Reads from `from` on (a multiple of [`BLOCK_BYTES`]) to the end, and shows each part with its offset, in order.
+fn each_part(
+    read: &mut PastCache,
+    from: u64,
+    lane: &str,
+    progress: &dyn Progress,
+    mut see: impl FnMut(u64, &[u8]),
+) -> Result<(), ReadFault> {
+    let size = read.stat().size_bytes;
+    let take = |read: &mut PastCache, offset: u64, buf: &mut Buffer| {
+        let want = (size - offset).min(CHUNK_BYTES as u64) as usize;
+        let begun = Instant::now();
+        let got = read.read_at(offset, buf, want).map_err(|source| ReadFault::Io { offset, source })?;
+        if got < want { Err(ReadFault::Changed) } else { Ok((got, begun.elapsed())) }
+    };
+    let tell = |got: usize, took: Duration| {
+        progress.event(Event::Busy { lane, secs: took.as_secs_f64() });
+        progress.event(Event::Bytes { lane, bytes: got as u64 });
+    };
+    let mut offset = from;
+    if size.saturating_sub(from) < AHEAD_FROM_BYTES {
+        SCRATCH.with_borrow_mut(|spare| {
+            let buf = spare.get_or_insert_with(|| buffer(CHUNK_BYTES));
+            while offset < size {
+                if progress.stop_asked() {
+                    return Err(ReadFault::Stopped);
+                }
+                let (got, took) = take(read, offset, buf)?;
+                tell(got, took);
+                see(offset, &buf[..got]);
+                offset += got as u64;
+            }
+            Ok(())
+        })?;
+    } else {
+        let (full, filled) = sync_channel(1);
+        let (free, empty) = channel();
+        let _ = (free.send(buffer(CHUNK_BYTES)), free.send(buffer(CHUNK_BYTES)));
+        std::thread::scope(|scope| {
+            let reader = &mut *read;
+            // Ends with the file, with an error, or when nobody listens any more.
+            scope.spawn(move || {
+                let mut offset = from;
+                while offset < size {
+                    let Ok(mut buf) = empty.recv() else { return };
+                    let taken = take(reader, offset, &mut buf);
+                    let Ok((got, _)) = &taken else {
+                        let _ = full.send(taken.map(|(got, took)| (buf, got, took)));
+                        return;
+                    };
+                    offset += *got as u64;
+                    if full.send(taken.map(|(got, took)| (buf, got, took))).is_err() {
+                        return;
+                    }
+                }
+            });
+            // Both ends are dropped with this: the reader never waits for what does not come.
+            let (filled, free) = (filled, free);
+            for part in &filled {
+                if progress.stop_asked() {
+                    return Err(ReadFault::Stopped);
+                }
+                let (buf, got, took) = part?;
+                tell(got, took);
+                see(offset, &buf[..got]);
+                offset += got as u64;
+                let _ = free.send(buf);
+            }
+            Ok(())
+        })?;
+    }
+    let now = read.stat_now().map_err(|source| ReadFault::Io { offset, source })?;
+    if (now.size_bytes, now.mtime_ns) != (size, read.stat().mtime_ns) {
+        return Err(ReadFault::Changed);
+    }
+    Ok(())
+}
+
 /// Reads a whole file and hashes it.
 pub fn read_whole(
     mut read: PastCache,
@@ -218,19 +302,7 @@ pub fn read_whole(
     progress: &dyn Progress,
 ) -> Result<Reading, ReadFault> {
     let mut hasher = Hasher::new(formats);
-    SCRATCH.with_borrow_mut(|spare| {
-        let spare = std::cell::RefCell::new(spare);
-        read_parts(
-            &mut read,
-            lane,
-            progress,
-            || Some(spare.borrow_mut().take().unwrap_or_else(|| buffer(CHUNK_BYTES))),
-            |buf, len| {
-                hasher.update(&buf[..len]);
-                spare.borrow_mut().replace(buf);
-            },
-        )
-    })?;
+    each_part(&mut read, 0, lane, progress, |_, bytes| hasher.update(bytes))?;
     let (digests, blocks) = hasher.finish();
     Ok(Reading { digests, blocks, stat: read.stat(), class: read.class() })
 }
@@ -369,7 +441,7 @@ pub enum Checked {
 /// `copy`, the roll's folder.
 pub fn check(
     root: &Root,
-    copy: &std::path::Path,
+    copy: &Path,
     place: &RelPath,
     want: &Expected<'_>,
     lane: &Lane<'_>,
@@ -392,38 +464,59 @@ pub fn check(
     let formats = [want.digest.format];
     match read_whole(read, &formats, lane.name, progress) {
         Ok(reading) => {
-            if reading.stat.size_bytes == want.size_bytes
-                && reading.digests.get(want.digest.format).as_ref() == Some(&want.digest)
-            {
-                let at = Timestamp::now();
-                return Checked::Good(VerifiedFile {
-                    relpath: want.relpath.clone(),
-                    stat: reading.stat,
-                    read_back: reading.class,
-                    at,
-                });
-            }
-            let note = match reading.stat.size_bytes {
-                size if size == want.size_bytes => String::new(),
-                size => format!("{size} bytes instead of {}", want.size_bytes),
-            };
-            let located = want.digest.format == HashFormat::Blake3;
-            let blocks = match located {
-                true => damaged_blocks(want.blocks, want.size_bytes, &reading.blocks, reading.stat.size_bytes),
-                false => Vec::new(),
-            };
-            Checked::Bad(Finding { blocks, mtime_changed, ..bad(FindingKind::Altered, note) })
+            let digest = reading.digests.get(want.digest.format);
+            judged(copy, want, (reading.stat, reading.class), digest, &reading.blocks)
         }
-        Err(ReadFault::Stopped) => Checked::Stopped,
-        Err(ReadFault::Changed) => Checked::Bad(Finding {
+        Err(fault) => unread(root, (copy, place), want, lane, mtime_changed, fault),
+    }
+}
+
+/// What is said of a copy that could not be read to its end.
+fn unread(
+    root: &Root,
+    (copy, place): (&Path, &RelPath),
+    want: &Expected<'_>,
+    lane: &Lane<'_>,
+    mtime_changed: bool,
+    fault: ReadFault,
+) -> Checked {
+    let bad = |kind, note: String| Finding::new(kind, copy, want.relpath, note);
+    match fault {
+        ReadFault::Stopped => Checked::Stopped,
+        ReadFault::Changed => Checked::Bad(Finding {
             mtime_changed: true,
             ..bad(FindingKind::Altered, "it changes while it is read".into())
         }),
-        Err(fault @ ReadFault::Io { .. }) => {
+        ReadFault::Io { .. } => {
             let blocks = unreadable_blocks(root, place, want, lane);
             Checked::Bad(Finding { blocks, mtime_changed, ..bad(FindingKind::Unreadable, fault.to_string()) })
         }
     }
+}
+
+/// A whole read, against what the copy should be.
+fn judged(
+    copy: &Path,
+    want: &Expected<'_>,
+    (stat, read_back): (Stat, ReadBack),
+    digest: Option<Digest>,
+    blocks: &BlockDigests,
+) -> Checked {
+    if stat.size_bytes == want.size_bytes && digest.as_ref() == Some(&want.digest) {
+        let (relpath, at) = (want.relpath.clone(), Timestamp::now());
+        return Checked::Good(VerifiedFile { relpath, stat, read_back, at });
+    }
+    let note = match stat.size_bytes {
+        size if size == want.size_bytes => String::new(),
+        size => format!("{size} bytes instead of {}", want.size_bytes),
+    };
+    let located = want.digest.format == HashFormat::Blake3;
+    let blocks = match located {
+        true => damaged_blocks(want.blocks, want.size_bytes, blocks, stat.size_bytes),
+        false => Vec::new(),
+    };
+    let mtime_changed = want.mtime_ns.is_some_and(|m| m != stat.mtime_ns);
+    Checked::Bad(Finding { blocks, mtime_changed, ..Finding::new(FindingKind::Altered, copy, want.relpath, note) })
 }
 
 /// Reads block by block what could not be read in one go; names the blocks that fail or differ.

@@ -4,12 +4,14 @@ use super::error::{CatalogError, Fault};
 use super::record::{Proof, card_of, copy, fail, file, file_blake3, prove};
 use super::rowsum::COPY;
 use super::{Catalog, findings, int, mounts, partial, retired, text_of, told};
-use crate::clip::CopyRootId;
+use crate::clip::{CardId, CopyRootId};
 use crate::copy::{CopyState, ReadBack};
 use crate::finding::Finding;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// One result of a verification.
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<(), CatalogError> {
         self.write(|tx| {
-            good(tx, root, relpath, proof, Bytes::Kept, now)?;
+            good(tx, &Folder::of(tx, root)?, relpath, proof, Bytes::Kept, now)?;
             told::proven(tx, root, (1, proof.size_bytes), now)
         })
     }
@@ -67,10 +69,16 @@ impl Catalog {
     /// Many results in one commit: all of them, or none.
     pub fn mark(&mut self, marks: &[Mark]) -> Result<(), CatalogError> {
         self.write(|tx| {
+            let mut folders: BTreeMap<CopyRootId, Folder> = BTreeMap::new();
             for Mark { root, relpath, at, seen } in marks {
+                let folder = match folders.entry(*root) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(Folder::of(tx, *root)?),
+                };
+                folder.has_marks |= matches!(seen, Seen::Bad(_) | Seen::Note(_));
                 match seen {
-                    Seen::Good(proof) => good(tx, *root, relpath, *proof, Bytes::Kept, *at)?,
-                    Seen::Anew(proof) => good(tx, *root, relpath, *proof, Bytes::Written, *at)?,
+                    Seen::Good(proof) => good(tx, folder, relpath, *proof, Bytes::Kept, *at)?,
+                    Seen::Anew(proof) => good(tx, folder, relpath, *proof, Bytes::Written, *at)?,
                     Seen::Bad(finding) => bad(tx, *root, relpath, finding, *at)?,
                     Seen::Note(finding) => findings::add(tx, card_of(tx, *root)?, Some(*root), finding, *at)?,
                     Seen::Clear => findings::clear(tx, *root, relpath, *at)?,
@@ -100,19 +108,40 @@ pub(super) enum Bytes {
     Written,
 }
 
+/// What holds for all copies in a folder.
+pub(super) struct Folder {
+    root: CopyRootId,
+    card: CardId,
+    /// The lifetime that its volume is in.
+    mount: Option<i64>,
+    /// Parts, findings or acceptances are there: a proof may end one.
+    has_marks: bool,
+}
+
+impl Folder {
+    pub fn of(c: &Connection, root: CopyRootId) -> Result<Self, Fault> {
+        let (card, mount) = (card_of(c, root)?, mounts::current(c, root)?);
+        let sql = "SELECT EXISTS (SELECT 1 FROM part_proof WHERE copy_root_id = ?1)
+                       OR EXISTS (SELECT 1 FROM accepted_copy WHERE copy_root_id = ?1)
+                       OR EXISTS (SELECT 1 FROM finding WHERE card_id = ?2 AND copy_root_id = ?1 AND cleared_at IS NULL)";
+        let values = params![root.to_string(), card.to_string()];
+        let has_marks = c.prepare_cached(sql)?.query_row(values, |r| r.get(0))?;
+        Ok(Folder { root, card, mount, has_marks })
+    }
+}
+
 pub(super) fn good(
     c: &Connection,
-    root: CopyRootId,
+    folder: &Folder,
     relpath: &RelPath,
     mut proof: Proof,
     bytes: Bytes,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let card = card_of(c, root)?;
+    let Folder { root, card, mount: current, has_marks } = *folder;
     let old = copy(c, root, relpath)?;
     let old = old.ok_or_else(|| Fault::Unknown(format!("copy of \"{relpath}\" in folder {root}")))?;
     let was_good = old.state == CopyState::Proven && old.row_intact;
-    let current = mounts::current(c, root)?;
     // A file that was written to in between may have lain in memory since.
     let kept = bytes == Bytes::Kept && was_good && old.mtime_ns == Some(proof.mtime_ns);
     let written_on = old.written_on.filter(|_| kept).or(current);
@@ -133,9 +162,12 @@ pub(super) fn good(
     } else {
         prove(c, (card, root), relpath, old.job, proof, written_on, now)?;
     }
-    partial::forget(c, root, relpath)?;
-    retired::forget_accepted(c, root, relpath)?;
-    findings::clear(c, root, relpath, now)
+    if has_marks {
+        partial::forget(c, root, relpath)?;
+        retired::forget_accepted(c, root, relpath)?;
+        findings::clear(c, root, relpath, now)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

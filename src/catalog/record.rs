@@ -344,7 +344,19 @@ pub(super) fn prove(
     let (root, card, job, now) = (root.to_string(), card.to_string(), job.to_string(), text_of(now));
     let (path, size, class, blake3) = (relpath.as_bytes(), int(proof.size_bytes), proof.read_back.name(), &blake3[..]);
     let row: CopyColumns<'_> = [
-        &root, &path, &card, &"proven", &job, &none, &size, &proof.mtime_ns, &class, &now, &now, &blake3, &none,
+        &root,
+        &path,
+        &card,
+        &"proven",
+        &job,
+        &none,
+        &size,
+        &proof.mtime_ns,
+        &class,
+        &now,
+        &now,
+        &blake3,
+        &none,
         &written_on,
     ];
     Ok(COPY.put(c, &row)?)

@@ -2,7 +2,7 @@
 
 use super::custody::{self, Act, Entry};
 use super::error::{CatalogError, Fault};
-use super::marks::Bytes;
+use super::marks::{Bytes, Folder};
 use super::record::{Proof, card_of, file, store_read};
 use super::rowsum::FILE;
 use super::{Catalog, findings, int, marks, natural, parsed, relpath, text_of, time};
@@ -69,7 +69,7 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<(), CatalogError> {
         self.write(|tx| {
-            marks::good(tx, root, relpath, proof, Bytes::Written, now)?;
+            marks::good(tx, &Folder::of(tx, root)?, relpath, proof, Bytes::Written, now)?;
             say(tx, root, Some(relpath), text, now)
         })
     }

@@ -1,7 +1,7 @@
 //! Small files past the cache, many at once: pages dropped, checked to be gone, and asked for again before the first is
 //! waited for. One thread so keeps a device's whole queue busy, where direct reads would wait for each file in turn.
 
-use super::{Root, Stat, facts};
+use super::{Root, Stat, facts, pagecache};
 use crate::copy::ReadBack;
 use crate::relpath::RelPath;
 use rustix::fs::{Advice, Mode, OFlags};
@@ -9,6 +9,9 @@ use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
+
+/// No page is smaller.
+const PAGE_BYTES: u64 = 4096;
 
 /// A file that the device was asked for.
 #[derive(Debug)]
@@ -37,7 +40,8 @@ impl Ahead {
         }
         if stat.size_bytes > 0 && facts::read_back_class(fs_type) == ReadBack::Device {
             rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
-            if is_cached(&file) {
+            let is_one_page = stat.size_bytes <= PAGE_BYTES;
+            if is_cached(&file) || !is_one_page && pagecache::any_cached(&file, 0, stat.size_bytes)? {
                 return Ok(None);
             }
             rustix::fs::fadvise(&file, 0, None, Advice::WillNeed)?;
@@ -66,10 +70,14 @@ impl Ahead {
     pub fn stat_now(&self) -> io::Result<Stat> {
         Stat::of(&self.file)
     }
+
+    /// What was read goes from the cache: others need the room.
+    pub fn forget(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
+    }
 }
 
-/// Whether the first page could be had without the device. Small files lie in few pages, and those leave together; a
-/// filesystem that cannot say so counts as one that holds them.
+/// Whether the first page could be had without the device. A filesystem that cannot say so counts as one that holds it.
 fn is_cached(file: &File) -> bool {
     let mut byte = [0];
     let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT);

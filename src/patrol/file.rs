@@ -24,6 +24,12 @@ pub(super) struct Todo {
     pub proven_at: Option<Timestamp>,
 }
 
+impl Todo {
+    pub fn is_small(&self) -> bool {
+        self.size_bytes <= verify::SMALL_BYTES
+    }
+}
+
 pub(super) struct FileTask {
     pub todo: Todo,
     want: Want,
@@ -119,7 +125,32 @@ impl FileTask {
         self.todo.size_bytes > PARTS_FROM_BYTES && self.is_recorded()
     }
 
-    pub fn look(&self, folder: &Folder, reached: &Reached, progress: &dyn Progress) -> Seen {
+    /// Small, and to be compared with nothing but the catalog's record: such files are looked at many at once.
+    pub fn is_small(&self, folder: &Folder) -> bool {
+        self.was_proven
+            && self.is_recorded()
+            && self.todo.is_small()
+            && !folder.accepted.contains_key(&self.todo.relpath)
+    }
+
+    /// Looks at files of one folder, in their order.
+    pub fn look_at_all(tasks: &[FileTask], folder: &Folder, reached: &Reached, progress: &dyn Progress) -> Vec<Seen> {
+        if tasks.len() < 2 || !tasks.iter().all(|task| task.is_small(folder)) {
+            return tasks.iter().map(|task| task.look(folder, reached, progress)).collect();
+        }
+        let wants = tasks.iter().filter_map(|task| Some((folder.place(&task.todo.relpath), task.recorded()?)));
+        let wants: Vec<_> = wants.collect();
+        let checked = verify::check_small(&folder.root, &folder.path, &wants, &folder.lane(), progress);
+        tasks.iter().zip(checked).map(|(task, checked)| task.seen(folder, checked)).collect()
+    }
+
+    fn recorded(&self) -> Option<Expected<'_>> {
+        let Want::Recorded { size_bytes, mtime_ns, blake3, blocks } = &self.want else { return None };
+        let (relpath, digest) = (&self.todo.relpath, blake3.clone());
+        Some(Expected { relpath, size_bytes: *size_bytes, mtime_ns: *mtime_ns, digest, blocks })
+    }
+
+    fn look(&self, folder: &Folder, reached: &Reached, progress: &dyn Progress) -> Seen {
         let relpath = &self.todo.relpath;
         let place = folder.place(relpath);
         if !self.was_proven {
@@ -141,11 +172,9 @@ impl FileTask {
                 Checked::Bad(_) => {}
             }
         }
-        let want = match &self.want {
-            Want::Recorded { size_bytes, mtime_ns, blake3, blocks } => {
-                Expected { relpath, size_bytes: *size_bytes, mtime_ns: *mtime_ns, digest: blake3.clone(), blocks }
-            }
-            Want::History => {
+        let want = match self.recorded() {
+            Some(want) => want,
+            None => {
                 let record = folder.history().and_then(|h| h.records.get(relpath));
                 let Some((record, digest)) = record.and_then(|r| Some((r, mhl::quickest(r)?))) else {
                     let note = "nothing is left to compare it with";
@@ -164,7 +193,12 @@ impl FileTask {
             checked = verify::check_parts(&folder.root, at, &want, &folder.lane(), &parts, progress);
         }
         let whole = || verify::check(&folder.root, &folder.path, &place, &want, &folder.lane(), progress);
-        match checked.unwrap_or_else(whole) {
+        self.seen(folder, checked.unwrap_or_else(whole))
+    }
+
+    fn seen(&self, folder: &Folder, checked: Checked) -> Seen {
+        let relpath = &self.todo.relpath;
+        match checked {
             Checked::Good(file) => Seen::Good(file),
             Checked::Stopped => Seen::Stopped,
             Checked::Bad(finding) => match finding.kind {

@@ -27,13 +27,16 @@ const BATCH: usize = 10_000;
 /// How often a device that somebody else uses, or wants, is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// So many small files of one folder are given to a lane at once.
+const GROUP: usize = 32;
+
 enum Task {
-    File(Box<FileTask>),
+    Files(Vec<FileTask>),
     Folder(usize, Box<FolderTask>),
 }
 
 enum Done {
-    File(Box<FileTask>, Seen),
+    Files(Vec<(FileTask, Seen)>),
     Folder(usize, Box<FolderTask>, FolderSeen),
 }
 
@@ -143,14 +146,14 @@ impl<'a> Pass<'a> {
         let folders = std::mem::take(&mut self.folders);
         let reached = self.reached.clone();
         let work = |device: usize, task: Task| match task {
-            Task::File(task) => {
-                let lane = pace.lane(device, task.has_parts());
-                let seen = task.look(&folders[task.todo.folder], &reached, &lane);
-                match seen {
-                    Seen::Stopped => pace.stopped_in(device),
-                    _ => pace.finished_one(device),
+            Task::Files(tasks) => {
+                let lane = pace.lane(device, tasks.iter().any(FileTask::has_parts));
+                let seen = FileTask::look_at_all(&tasks, &folders[tasks[0].todo.folder], &reached, &lane);
+                match seen.iter().any(|seen| matches!(seen, Seen::Stopped)) {
+                    true => pace.stopped_in(device),
+                    false => pace.finished_one(device),
                 }
-                Done::File(task, seen)
+                Done::Files(tasks.into_iter().zip(seen).collect())
             }
             Task::Folder(i, task) => {
                 let seen = folders[i].check(&task, &pace.lane(device, false));
@@ -200,7 +203,12 @@ impl<'a> Pass<'a> {
             self.reached.keep(catalog, false)?;
             if let Some((device, done)) = taken {
                 match done {
-                    Done::File(task, seen) => self.file_done(catalog, volumes, folders, device, *task, seen)?,
+                    // From the last: what was not read goes back to where it was.
+                    Done::Files(files) => {
+                        for (task, seen) in files.into_iter().rev() {
+                            self.file_done(catalog, volumes, folders, device, task, seen)?;
+                        }
+                    }
                     Done::Folder(i, task, seen) if seen.stopped => {
                         if !self.progress.stop_asked() {
                             self.devices[device].waiting.push_front(Next::Folder(i, task.parts));
@@ -237,17 +245,42 @@ impl<'a> Pass<'a> {
         while lanes.has_room(device) {
             let Some(next) = self.devices[device].waiting.pop_front() else { break };
             let task = match next {
-                Next::File(todo) => self.file_task(catalog, folders, todo)?.map(|t| Task::File(Box::new(t))),
-                Next::Folder(i, parts) => {
-                    Some(Task::Folder(i, Box::new(self.folder_task(catalog, &folders[i], parts)?)))
-                }
+                Next::File(todo) => Task::Files(self.file_tasks(catalog, folders, device, todo)?),
+                Next::Folder(i, parts) => Task::Folder(i, Box::new(self.folder_task(catalog, &folders[i], parts)?)),
             };
-            match task {
-                Some(task) => lanes.give(device, task),
-                None => self.report.never_proven += 1,
+            if !matches!(&task, Task::Files(tasks) if tasks.is_empty()) {
+                lanes.give(device, task);
             }
         }
         Ok(())
+    }
+
+    /// The file, and when it is small those behind it that are too.
+    fn file_tasks(
+        &mut self,
+        catalog: &Catalog,
+        folders: &[Folder],
+        device: usize,
+        first: Todo,
+    ) -> Result<Vec<FileTask>, CatalogError> {
+        let folder = first.folder;
+        let mut todos = vec![first];
+        let waiting = &mut self.devices[device].waiting;
+        while todos[0].is_small()
+            && todos.len() < GROUP
+            && let Some(Next::File(next)) = waiting.front()
+            && next.folder == folder
+            && next.is_small()
+            && let Some(Next::File(next)) = waiting.pop_front()
+        {
+            todos.push(next);
+        }
+        let known: Vec<_> = catalog.together(|| {
+            let tasks = todos.into_iter().map(|todo| Self::file_task(catalog, &folders[folder], todo));
+            tasks.collect::<Result<_, CatalogError>>()
+        })?;
+        self.report.never_proven += known.iter().filter(|task| task.is_none()).count() as u64;
+        Ok(known.into_iter().flatten().collect())
     }
 
     /// Takes the device's lock if it is free, and hands it to an offload that waits for it.
@@ -283,8 +316,7 @@ impl<'a> Pass<'a> {
         Ok(false)
     }
 
-    fn file_task(&self, catalog: &Catalog, folders: &[Folder], todo: Todo) -> Result<Option<FileTask>, CatalogError> {
-        let folder = &folders[todo.folder];
+    fn file_task(catalog: &Catalog, folder: &Folder, todo: Todo) -> Result<Option<FileTask>, CatalogError> {
         match &folder.copy {
             None => Ok(Some(FileTask::of_history(todo))),
             Some(root) => FileTask::of_catalog(catalog, folder, root.card, todo),

@@ -1,14 +1,13 @@
 //! A large copy compared block by block, so that a pass can end in the middle of it and the next one goes on there: each
 //! block is judged by itself, and blocks that are all equal to the recorded ones are the recorded file.
 
-use super::{CHUNK_BYTES, Checked, Expected, Lane, ReadFault, VerifiedFile, unreadable_blocks};
+use super::{Checked, Expected, Lane, VerifiedFile, each_part, unread};
 use crate::digest::{BLOCK_BYTES, HashFormat, join_blocks};
 use crate::disk::Root;
 use crate::disk::read::PastCache;
-use crate::disk::write::buffer;
 use crate::finding::{Finding, FindingKind};
 use crate::hash;
-use crate::progress::{Event, Progress};
+use crate::progress::Progress;
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use std::path::Path;
@@ -68,37 +67,20 @@ pub fn check_parts(
     });
     let bad = |kind, note: String| Finding::new(kind, copy, want.relpath, note);
     let mtime_changed = want.mtime_ns.is_some_and(|m| m != stat.mtime_ns);
-    let mut buf = buffer(CHUNK_BYTES);
-    while part.reached_bytes < want.size_bytes {
-        if progress.stop_asked() {
-            return Some(Checked::Stopped);
-        }
-        let offset = part.reached_bytes;
-        let len = (want.size_bytes - offset).min(CHUNK_BYTES as u64) as usize;
-        match read.read_at(offset, &mut buf, len) {
-            Ok(got) if got == len => {}
-            Ok(_) => return Some(Checked::Bad(changing(bad(FindingKind::Altered, String::new())))),
-            Err(source) => {
-                let blocks = unreadable_blocks(root, place, want, lane);
-                let note = ReadFault::Io { offset, source }.to_string();
-                let finding = Finding { blocks, mtime_changed, ..bad(FindingKind::Unreadable, note) };
-                return Some(Checked::Bad(finding));
-            }
-        }
+    let from = part.reached_bytes;
+    let read_on = each_part(&mut read, from, lane.name, progress, |offset, bytes| {
         let first = offset / BLOCK_BYTES;
-        let found = hash::block_digests(offset, &buf[..len]);
+        let found = hash::block_digests(offset, bytes);
         let expected = &want.blocks.0[first as usize..];
         part.bad.extend((first..).zip(found.iter().zip(expected)).filter(|(_, (a, b))| a != b).map(|(n, _)| n));
-        part.reached_bytes += len as u64;
-        progress.event(Event::Bytes { lane: lane.name, bytes: len as u64 });
+        part.reached_bytes += bytes.len() as u64;
         // The end is told by the result.
         if part.reached_bytes < want.size_bytes {
             (parts.tell)(part.clone());
         }
-    }
-    let now = read.stat_now().ok()?;
-    if (now.size_bytes, now.mtime_ns) != (stat.size_bytes, stat.mtime_ns) {
-        return Some(Checked::Bad(changing(bad(FindingKind::Altered, String::new()))));
+    });
+    if let Err(fault) = read_on {
+        return Some(unread(root, (copy, place), want, lane, mtime_changed, fault));
     }
     Some(match part.bad.is_empty() {
         true => {
@@ -112,16 +94,12 @@ pub fn check_parts(
     })
 }
 
-fn changing(finding: Finding) -> Finding {
-    Finding { mtime_changed: true, note: "it changes while it is read".into(), ..finding }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::digest::{BlockDigests, Digest};
     use crate::disk::facts;
-    use crate::progress::{CannotRecord, Intent};
+    use crate::progress::{CannotRecord, Event, Intent};
     use std::os::unix::fs::FileExt;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU64, Ordering};

@@ -54,6 +54,11 @@ impl Catalog {
         })
     }
 
+    /// When any volume was ejected last.
+    pub fn last_ejected(&self) -> Result<Option<Timestamp>, CatalogError> {
+        self.read(|c| Ok(c.query_row("SELECT max(ejected_at) AS at FROM mount", [], |r| maybe_time(r, "at"))?))
+    }
+
     /// When it was ejected last.
     pub fn ejected_at(&self, volume: VolumeId) -> Result<Option<Timestamp>, CatalogError> {
         self.read(|c| {

@@ -5,12 +5,20 @@ use crate::shim::{Faulty, Image, ask, log, root};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+/// Three files on its card, and none that a program for media would be started for.
+fn with_card(place: Place) -> Place {
+    place.file("card/A001/DATA/one.bin", 1_500_000, 1);
+    place.file("card/A001/DATA/two.bin", 70_000, 2);
+    place.file("card/A001/NOTES.TXT", 12, 3);
+    place
+}
+
 /// A card on two copies, the second one on a drive of its own.
 fn offloaded() -> Option<(Place, Image)> {
     if !root("a drive that is ejected") {
         return None;
     }
-    let place = Place::new().with_card();
+    let place = with_card(Place::new());
     let image = Image::ext4(&place, "b", 24);
     place.offload(&["--no-media"]).expect(0);
     Some((place, image))
@@ -113,7 +121,7 @@ fn what_is_read_after_an_eject_is_remounted_and_all_of_it_is_due() {
     place.run(&["verify", "A001"]).expect(0);
     assert_eq!(classes(&place), ["device", "remounted"]);
     // So does what is offloaded now.
-    place.file("card/A001/CLIPS/A001C003.MOV", 70_000, 9);
+    place.file("card/A001/DATA/three.bin", 70_000, 9);
     place.offload(&["--no-media"]).expect(0);
     assert_eq!(classes(&place), ["device", "device"], "a copy is as strong as its weakest file");
 }
@@ -137,9 +145,9 @@ fn an_offload_that_runs_keeps_its_drives() {
     if !root("a drive that is ejected") {
         return;
     }
-    let place = Place::new().with_card();
+    let place = with_card(Place::new());
     let image = Image::ext4(&place, "b", 24);
-    let paused = Faulty::offload(&place, &["write|/a/A001/CLIPS/.|1|1|pause"]).paused();
+    let paused = Faulty::offload(&place, &["write|/a/A001/DATA/.|1|1|pause"]).paused();
     let busy = eject(&place, &image.point).expect(1);
     let by = format!("a repair of ours by goodgate (pid {})", paused.id());
     assert!(error(&busy).contains(&by), "{}", busy.stdout);
@@ -199,7 +207,7 @@ fn a_card_is_ejected_by_its_roll_and_what_is_not_safe_is_said_first() {
     }
     let place = Place::new();
     let card = Image::ext4(&place, "card", 24);
-    let place = place.with_card();
+    let place = with_card(place);
     let path = card.point.to_str().unwrap();
     place.run(&["offload", path, "--roll", "C7", "--to", "a", "--no-media", "--json"]).expect(20);
     let said = place.run(&["eject", "C7"]).expect(0);
@@ -220,7 +228,7 @@ fn a_card_is_ejected_by_its_roll_and_what_is_not_safe_is_said_first() {
 
 #[test]
 fn folders_the_system_and_the_catalogs_own_place_are_not_ejected() {
-    let place = Place::new().with_card();
+    let place = with_card(Place::new());
     place.offload(&["--no-media"]).expect(0);
     let folder = place.run(&["eject", "A001", "--json"]).expect(1);
     assert!(error(&folder).contains("a folder is not ejected"), "{}", folder.stdout);

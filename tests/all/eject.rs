@@ -184,6 +184,25 @@ fn a_bind_mount_keeps_a_volume_alive_and_a_mount_by_hand_does_not() {
 }
 
 #[test]
+fn a_clone_of_the_drive_is_another_place_and_no_remount() {
+    let Some((place, image)) = offloaded() else { return };
+    unmount(&image.point);
+    let clone = Image { file: place.path("clone.img"), point: place.path("clone") };
+    std::fs::create_dir(&clone.point).unwrap();
+    run("cp", &["--sparse=always".as_ref(), &image.file, &clone.file]);
+    image.mount();
+    place.run(&["verify", "A001"]).expect(0);
+    assert_eq!(classes(&place), ["device", "remounted"]);
+    place.file("card/A001/DATA/three.bin", 70_000, 9);
+    place.offload(&["--no-media"]).expect(0);
+    clone.mount();
+    eject(&place, &clone.point).expect(0);
+    assert!(is_mounted(&image.point) && !is_mounted(&clone.point));
+    place.run(&["verify", "A001"]).expect(0);
+    assert_eq!(classes(&place), ["device", "device"], "the new file lies in memory all the time");
+}
+
+#[test]
 fn a_volume_that_only_looks_unmounted_is_not_called_free() {
     let Some((place, image)) = offloaded() else { return };
     let beside = place.path("beside");

@@ -14,9 +14,10 @@ use crate::disk::lifetime::{self, Lifetime};
 use crate::disk::lock::{self, Lock};
 use crate::disk::mount::{self, Holder, Kept};
 use crate::ingest::{self, IngestError, Standing, Station, card_lock_name, device_lock_name};
+use crate::job::Step;
 use crate::patrol::PatrolError;
 use crate::patrol::scope::{Mounted, Volumes};
-use crate::relpath::{RelPath, escape};
+use crate::relpath::escape;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -340,14 +341,16 @@ fn is_over(facts: &Facts, life: &Lifetime) -> Option<bool> {
     Some(false)
 }
 
-/// Our own: of the disk, and of each card that came from there. `None`: somebody works on it.
+/// Our own: of the disk, and of each card there that is not copied to the end. Metadata and proxies are made from a copy:
+/// whoever makes them needs no card. `None`: somebody works on it.
 fn locks(station: &Station, catalog: &Catalog, target: &Target) -> Result<Option<Vec<Lock>>, EjectError> {
     let folder = station.locks();
     let key = &target.facts.volume_key;
-    let mut names = BTreeSet::from([device_lock_name(&target.facts), card_lock_name(key, &RelPath::root())]);
-    if let Some(volume) = &target.volume {
-        let from_there = catalog.cards()?.into_iter().filter(|c| c.volume == volume.id);
-        names.extend(from_there.map(|c| card_lock_name(key, &c.root)));
+    let mut names = BTreeSet::from([device_lock_name(&target.facts)]);
+    for job in catalog.jobs()?.into_iter().filter(|j| j.done_at.is_none()) {
+        let card = catalog.card(job.card)?.filter(|c| target.volume.as_ref().is_some_and(|v| v.id == c.volume));
+        let needs_it = matches!(job.step, Step::Settle | Step::Offload | Step::Seal);
+        names.extend(card.filter(|_| needs_it).map(|c| card_lock_name(key, &c.root)));
     }
     let mut held = Vec::new();
     for name in names {

@@ -239,6 +239,13 @@ fn a_card_is_ejected_by_its_roll_and_what_is_not_safe_is_said_first() {
 
     card.mount();
     place.run(&["offload", path, "--roll", "C7", "--to", "a", "--to", "b", "--no-media", "--json"]).expect(0);
+    // As it is held while proxies are made from the copies: the card is not needed for that.
+    let locks = std::fs::read_dir(place.path("state/goodgate/locks")).unwrap().flatten();
+    let of_cards = locks.filter(|l| l.file_name().to_string_lossy().starts_with("card"));
+    let held: Vec<_> = of_cards.map(|l| std::fs::File::open(l.path()).unwrap()).collect();
+    assert!(!held.is_empty());
+    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    held.iter().for_each(|l| rustix::fs::flock(l, exclusive).unwrap());
     let said = place.run(&["eject", "C7", "--json"]).expect(0).json();
     assert_eq!((&said["next"], &said["warnings"]), (&"C7 may be formatted".into(), &serde_json::json!([])), "{said}");
     let custody = place.run(&["log", "C7"]).stdout;

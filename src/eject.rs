@@ -14,9 +14,10 @@ use crate::disk::lifetime::{self, Lifetime};
 use crate::disk::lock::{self, Lock};
 use crate::disk::mount::{self, Holder, Kept};
 use crate::ingest::{self, IngestError, Standing, Station, card_lock_name, device_lock_name};
+use crate::job::Step;
 use crate::patrol::PatrolError;
 use crate::patrol::scope::{Mounted, Volumes};
-use crate::relpath::{RelPath, escape};
+use crate::relpath::escape;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -131,13 +132,16 @@ pub fn find(station: &Station, catalog: &mut Catalog, word: &Path) -> Result<Tar
     if found.is_empty() {
         let named = volumes.named(&word.to_string_lossy(), &mounted);
         let keys: BTreeSet<&str> = named.iter().filter_map(|v| Some(volumes.get(*v)?.key.as_str())).collect();
-        let at = std::path::absolute(word).and_then(|p| p.canonicalize()).ok().filter(|_| name.is_none());
+        let at = word.canonicalize().ok().filter(|_| name.is_none());
         let is_meant = |f: &&Facts| {
             keys.contains(&f.volume_key.as_str())
                 || (f.removable && f.label.as_deref().is_some_and(|l| Some(l) == name))
-                || at.as_deref() == Some(&f.mount.point)
         };
-        found.extend(mounted.all().iter().filter(is_meant));
+        // Clones go by one name, but not at one place.
+        found.extend(mounted.all().iter().filter(|f| at.as_deref() == Some(&f.mount.point)));
+        if found.is_empty() {
+            found.extend(mounted.all().iter().filter(is_meant));
+        }
         if found.is_empty() {
             return Err(not_there(&rolls, &volumes, !named.is_empty(), word));
         }
@@ -307,7 +311,8 @@ pub fn eject(station: &Station, catalog: &mut Catalog, target: &Target) -> Resul
         (_, false) => format!("unmounted from \"{place}\""),
     };
     if let Some(volume) = volume {
-        let over = powered_off || is_over == Some(true);
+        let over = (powered_off || is_over == Some(true)) && is_alone(facts);
+        let over = over.then_some(&life);
         let ejection = Ejection { volume, cards: &cards, device: &facts.disk.text, text: &text, over };
         let recorded = catalog.ejected(&ejection, Timestamp::now());
         recorded.map_err(|source| EjectError::NotRecorded { place: place.clone(), source })?;
@@ -317,6 +322,11 @@ pub fn eject(station: &Station, catalog: &mut Catalog, target: &Target) -> Resul
         return Err(EjectError::Held { place, device: facts.mount.source.display().to_string() });
     }
     Ok(Ejected { volume: target.name.clone(), mount: place.clone(), powered_off, next: next(catalog, target)? })
+}
+
+/// No clone of it is mounted, which would go by the same name.
+fn is_alone(facts: &Facts) -> bool {
+    Mounted::now().is_ok_and(|now| now.all().iter().all(|f| f.volume_key != facts.volume_key))
 }
 
 /// Whoever asked for its size just now may hold it for a moment.
@@ -331,14 +341,16 @@ fn is_over(facts: &Facts, life: &Lifetime) -> Option<bool> {
     Some(false)
 }
 
-/// Our own: of the disk, and of each card that came from there. `None`: somebody works on it.
+/// Our own: of the disk, and of each card there that is not copied to the end. Metadata and proxies are made from a copy:
+/// whoever makes them needs no card. `None`: somebody works on it.
 fn locks(station: &Station, catalog: &Catalog, target: &Target) -> Result<Option<Vec<Lock>>, EjectError> {
     let folder = station.locks();
     let key = &target.facts.volume_key;
-    let mut names = BTreeSet::from([device_lock_name(&target.facts), card_lock_name(key, &RelPath::root())]);
-    if let Some(volume) = &target.volume {
-        let from_there = catalog.cards()?.into_iter().filter(|c| c.volume == volume.id);
-        names.extend(from_there.map(|c| card_lock_name(key, &c.root)));
+    let mut names = BTreeSet::from([device_lock_name(&target.facts)]);
+    for job in catalog.jobs()?.into_iter().filter(|j| j.done_at.is_none()) {
+        let card = catalog.card(job.card)?.filter(|c| target.volume.as_ref().is_some_and(|v| v.id == c.volume));
+        let needs_it = matches!(job.step, Step::Settle | Step::Offload | Step::Seal);
+        names.extend(card.filter(|_| needs_it).map(|c| card_lock_name(key, &c.root)));
     }
     let mut held = Vec::new();
     for name in names {
@@ -424,6 +436,17 @@ mod tests {
         assert_eq!(by(&[holder(7)]), " by p7 (pid 7)");
         let many: Vec<Holder> = (1..=7).map(holder).collect();
         assert!(by(&many).ends_with("p5 (pid 5) and 2 more"), "{}", by(&many));
+    }
+
+    #[test]
+    fn one_line_says_what_left_and_that_it_may_be_unplugged() {
+        let (volume, mount) = ("SHUTTLE3".to_owned(), "/mnt/x".to_owned());
+        let mut ejected = Ejected { volume, mount, powered_off: false, next: String::new() };
+        assert_eq!(ejected.line(), "ejected: SHUTTLE3 (/mnt/x); it may be unplugged");
+        ejected.powered_off = true;
+        assert_eq!(ejected.line(), "ejected: SHUTTLE3 (/mnt/x); it is powered off and may be unplugged");
+        ejected.volume = "/mnt/x".into();
+        assert_eq!(ejected.line(), "ejected: /mnt/x; it is powered off and may be unplugged");
     }
 
     #[test]

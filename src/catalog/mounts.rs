@@ -20,8 +20,8 @@ pub struct Ejection<'a> {
     pub device: &'a str,
     /// For the custody log.
     pub text: &'a str,
-    /// The kernel has let go of it.
-    pub over: bool,
+    /// What the kernel has let go of, and nobody else has a filesystem of that name.
+    pub over: Option<&'a Lifetime>,
 }
 
 struct MountRow {
@@ -42,7 +42,8 @@ impl Catalog {
                 for root in &roots {
                     written_by_now(tx, root.id, row.id)?;
                 }
-                let values = params![text_of(now), ejection.over];
+                let over = row.intact && ejection.over.is_some_and(|life| !life.is_another(&row.life));
+                let values = params![text_of(now), over];
                 MOUNT.change(tx, [&row.id, &row.id], "ejected_at = ?3, over = ?4", values)?;
             }
             let of_copies = roots.iter().map(|r| (r.card, Some(r.id)));
@@ -52,6 +53,11 @@ impl Catalog {
             }
             Ok(())
         })
+    }
+
+    /// When any volume was ejected last.
+    pub fn last_ejected(&self) -> Result<Option<Timestamp>, CatalogError> {
+        self.read(|c| Ok(c.query_row("SELECT max(ejected_at) AS at FROM mount", [], |r| maybe_time(r, "at"))?))
     }
 
     /// When it was ejected last.
@@ -74,6 +80,10 @@ pub(super) fn observe(
     let (first, last) = life.mounts.unzip();
     let known = latest(c, volume)?;
     let goes_on = known.as_ref().filter(|row| !row.intact || !(row.over || life.follows(&row.life)));
+    if goes_on.is_some_and(|row| row.intact && life.boot == row.life.boot && life.is_another(&row.life)) {
+        // A clone beside it, perhaps: the row keeps what must be over before a new one begins.
+        return Ok(());
+    }
     let last = last.max(goes_on.and_then(|row| row.life.mounts).map(|m| m.1).filter(|_| last.is_some()));
     let same = goes_on.is_some_and(|row| {
         let was = &row.life;
@@ -193,6 +203,8 @@ mod tests {
 
     fn eject(s: &mut Station, over: bool, second: i64) {
         let volume = volume(s);
+        let life = Lifetime::default();
+        let over = over.then_some(&life);
         let ejection = Ejection { volume, cards: &[], device: "A", text: "unmounted", over };
         s.cat.ejected(&ejection, at(second)).unwrap();
     }
@@ -247,6 +259,21 @@ mod tests {
         let mark = Mark { root: s.roots[0], relpath: rel(CLIP), at: at(6), seen: Seen::Anew(PROOF) };
         s.cat.mark(&[mark]).unwrap();
         assert_eq!(s.cat.copy(s.roots[0], &rel(CLIP)).unwrap().unwrap().read_back, Some(ReadBack::Device));
+    }
+
+    #[test]
+    fn a_clone_of_the_drive_beside_it_is_no_remount_nor_is_its_eject() {
+        let mut s = written();
+        let clone = Lifetime { superblocks: [1, 2].into(), ..life(2) };
+        see(&mut s, clone.clone(), 5);
+        assert_eq!(again(&mut s, PROOF, 6), Some(ReadBack::Device));
+        let volume = volume(&s);
+        let ejection = Ejection { volume, cards: &[], device: "A", text: "unmounted", over: Some(&clone) };
+        s.cat.ejected(&ejection, at(7)).unwrap();
+        see(&mut s, life(1), 8);
+        assert_eq!(again(&mut s, PROOF, 9), Some(ReadBack::Device), "it was mounted all the time");
+        see(&mut s, life(3), 10);
+        assert_eq!(again(&mut s, PROOF, 11), Some(ReadBack::Remounted));
     }
 
     #[test]

@@ -64,6 +64,12 @@ impl Lifetime {
             }
         }
     }
+
+    /// Of another filesystem or disk than the earlier one, which may live on: a clone with the same name.
+    pub fn is_another(&self, earlier: &Lifetime) -> bool {
+        let differ = |a: Option<u64>, b: Option<u64>| a.zip(b).is_some_and(|(a, b)| a != b);
+        differ(self.superblock, earlier.superblock) || differ(self.disk, earlier.disk)
+    }
 }
 
 /// Whether the kernel has let go of a filesystem whose last mount that we see is gone; other namespaces and open files
@@ -157,6 +163,7 @@ mod tests {
         assert!(!life("x", Some(500), 3, Some((12, 12))).follows(&was));
         let mut clone = life("x", Some(501), 4, Some((12, 12)));
         clone.superblocks.insert(500);
+        assert!(clone.is_another(&was) && !was.is_another(&was) && !was.is_another(&Lifetime::default()));
         assert!(!clone.follows(&was), "a clone of the disk beside it, which is mounted still");
         assert!(!life("x", Some(500), 4, Some((12, 12))).follows(&was));
         assert!(!Lifetime::default().follows(&was) && !was.follows(&Lifetime::default()));

@@ -138,7 +138,7 @@ fn an_ejected_drive_that_is_back_is_offered_for_a_proof_each_time() {
     if !crate::shim::root("a drive that is ejected") {
         return;
     }
-    let place = Place::new().with_card();
+    let place = Place::with_files(&[("NOTES.TXT", vec![7; 100])]);
     let image = crate::shim::Image::ext4(&place, "b", 24);
     let point = image.point.to_str().unwrap();
     place.offload(&["--no-media"]).expect(0);

@@ -5,12 +5,20 @@ use crate::shim::{Faulty, Image, ask, log, root};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+/// Three files on its card, and none that a program for media would be started for.
+fn with_card(place: Place) -> Place {
+    place.file("card/A001/DATA/one.bin", 1_500_000, 1);
+    place.file("card/A001/DATA/two.bin", 70_000, 2);
+    place.file("card/A001/NOTES.TXT", 12, 3);
+    place
+}
+
 /// A card on two copies, the second one on a drive of its own.
 fn offloaded() -> Option<(Place, Image)> {
     if !root("a drive that is ejected") {
         return None;
     }
-    let place = Place::new().with_card();
+    let place = with_card(Place::new());
     let image = Image::ext4(&place, "b", 24);
     place.offload(&["--no-media"]).expect(0);
     Some((place, image))
@@ -113,7 +121,7 @@ fn what_is_read_after_an_eject_is_remounted_and_all_of_it_is_due() {
     place.run(&["verify", "A001"]).expect(0);
     assert_eq!(classes(&place), ["device", "remounted"]);
     // So does what is offloaded now.
-    place.file("card/A001/CLIPS/A001C003.MOV", 70_000, 9);
+    place.file("card/A001/DATA/three.bin", 70_000, 9);
     place.offload(&["--no-media"]).expect(0);
     assert_eq!(classes(&place), ["device", "device"], "a copy is as strong as its weakest file");
 }
@@ -137,9 +145,9 @@ fn an_offload_that_runs_keeps_its_drives() {
     if !root("a drive that is ejected") {
         return;
     }
-    let place = Place::new().with_card();
+    let place = with_card(Place::new());
     let image = Image::ext4(&place, "b", 24);
-    let paused = Faulty::offload(&place, &["write|/a/A001/CLIPS/.|1|1|pause"]).paused();
+    let paused = Faulty::offload(&place, &["write|/a/A001/DATA/.|1|1|pause"]).paused();
     let busy = eject(&place, &image.point).expect(1);
     let by = format!("a repair of ours by goodgate (pid {})", paused.id());
     assert!(error(&busy).contains(&by), "{}", busy.stdout);
@@ -176,6 +184,25 @@ fn a_bind_mount_keeps_a_volume_alive_and_a_mount_by_hand_does_not() {
 }
 
 #[test]
+fn a_clone_of_the_drive_is_another_place_and_no_remount() {
+    let Some((place, image)) = offloaded() else { return };
+    unmount(&image.point);
+    let clone = Image { file: place.path("clone.img"), point: place.path("clone") };
+    std::fs::create_dir(&clone.point).unwrap();
+    run("cp", &["--sparse=always".as_ref(), &image.file, &clone.file]);
+    image.mount();
+    place.run(&["verify", "A001"]).expect(0);
+    assert_eq!(classes(&place), ["device", "remounted"]);
+    place.file("card/A001/DATA/three.bin", 70_000, 9);
+    place.offload(&["--no-media"]).expect(0);
+    clone.mount();
+    eject(&place, &clone.point).expect(0);
+    assert!(is_mounted(&image.point) && !is_mounted(&clone.point));
+    place.run(&["verify", "A001"]).expect(0);
+    assert_eq!(classes(&place), ["device", "device"], "the new file lies in memory all the time");
+}
+
+#[test]
 fn a_volume_that_only_looks_unmounted_is_not_called_free() {
     let Some((place, image)) = offloaded() else { return };
     let beside = place.path("beside");
@@ -199,7 +226,7 @@ fn a_card_is_ejected_by_its_roll_and_what_is_not_safe_is_said_first() {
     }
     let place = Place::new();
     let card = Image::ext4(&place, "card", 24);
-    let place = place.with_card();
+    let place = with_card(place);
     let path = card.point.to_str().unwrap();
     place.run(&["offload", path, "--roll", "C7", "--to", "a", "--no-media", "--json"]).expect(20);
     let said = place.run(&["eject", "C7"]).expect(0);
@@ -212,6 +239,13 @@ fn a_card_is_ejected_by_its_roll_and_what_is_not_safe_is_said_first() {
 
     card.mount();
     place.run(&["offload", path, "--roll", "C7", "--to", "a", "--to", "b", "--no-media", "--json"]).expect(0);
+    // As it is held while proxies are made from the copies: the card is not needed for that.
+    let locks = std::fs::read_dir(place.path("state/goodgate/locks")).unwrap().flatten();
+    let of_cards = locks.filter(|l| l.file_name().to_string_lossy().starts_with("card"));
+    let held: Vec<_> = of_cards.map(|l| std::fs::File::open(l.path()).unwrap()).collect();
+    assert!(!held.is_empty());
+    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    held.iter().for_each(|l| rustix::fs::flock(l, exclusive).unwrap());
     let said = place.run(&["eject", "C7", "--json"]).expect(0).json();
     assert_eq!((&said["next"], &said["warnings"]), (&"C7 may be formatted".into(), &serde_json::json!([])), "{said}");
     let custody = place.run(&["log", "C7"]).stdout;
@@ -220,7 +254,7 @@ fn a_card_is_ejected_by_its_roll_and_what_is_not_safe_is_said_first() {
 
 #[test]
 fn folders_the_system_and_the_catalogs_own_place_are_not_ejected() {
-    let place = Place::new().with_card();
+    let place = with_card(Place::new());
     place.offload(&["--no-media"]).expect(0);
     let folder = place.run(&["eject", "A001", "--json"]).expect(1);
     assert!(error(&folder).contains("a folder is not ejected"), "{}", folder.stdout);

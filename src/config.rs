@@ -255,6 +255,8 @@ pub struct Patrol {
     pub budget: Option<Duration>,
     /// Bytes a second, over all devices; `None`: as fast as they go.
     pub rate: Option<u64>,
+    /// A volume that was not seen for longer is overdue; `None`: as `every`.
+    pub absent_after: Option<Duration>,
 }
 
 /// Events that a person wants to hear of.
@@ -270,7 +272,7 @@ pub enum NotifyOn {
     Hold,
     /// A verification or patrol found damage.
     Damage,
-    /// A volume was not proven for longer than `[patrol] every`.
+    /// Copies were not proven for longer than `[patrol]` allows, or will not be.
     Overdue,
 }
 
@@ -288,17 +290,39 @@ impl NotifyOn {
         }
     }
 
+    /// The `type` of a webhook's message.
+    pub fn topic(self) -> &'static str {
+        match self {
+            Self::Card => "card.detected",
+            Self::Safe => "offload.safe",
+            Self::NotSafe => "offload.not_safe",
+            Self::Hold => "job.hold",
+            Self::Damage => "copies.damaged",
+            Self::Overdue => "copies.overdue",
+        }
+    }
+
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|on| on.name() == name)
     }
 }
 
-/// Runs a command for events.
+/// Who is told of events: a command, a webhook, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
-    /// Program and arguments; no shell.
+    /// Program and arguments; no shell. Empty: no command.
     pub command: Vec<String>,
+    pub webhook: Option<Webhook>,
     pub on: Vec<NotifyOn>,
+}
+
+/// Gets each event as a signed request (standardwebhooks.com).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// `http` or `https`.
+    pub url: String,
+    /// Holds `whsec_...`; settings are shown and mailed around, secrets are not.
+    pub secret_file: PathBuf,
 }
 
 /// OS junk that no camera writes (cards.md 1).

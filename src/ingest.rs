@@ -10,6 +10,7 @@ mod copying;
 mod derive;
 mod describe;
 pub mod looks;
+mod notices;
 mod parts;
 mod places;
 mod recorder;
@@ -21,6 +22,7 @@ mod standing;
 mod takes;
 mod targets;
 
+pub use notices::tell;
 pub use register::{Register, register};
 pub use rig::{Health, Point, doctor};
 pub use sealing::creator;

@@ -1,7 +1,11 @@
-//! Tells people: runs the `[notify]` command for an event.
+//! Tells people: runs the `[notify]` command for an event, and sends it to the `[notify]` webhook.
 //!
 //! The command gets one JSON object on standard input and a few environment variables. It has [`LIMIT`]; then it and
 //! all it started are killed. Its failure is a text for the log and never stops work.
+
+mod webhook;
+
+pub use webhook::{Message, Patience, PostError, check, post};
 
 use crate::config::{Notify, NotifyOn};
 use rustix::fs::{MemfdFlags, OFlags};
@@ -51,9 +55,9 @@ pub enum NotifyError {
     Failed { program: String, status: String, said: String },
 }
 
-/// Runs the command if it wants this kind of event; waits for it, at most [`LIMIT`].
+/// Runs the command, if there is one and it wants this kind of event; waits for it, at most [`LIMIT`].
 pub fn tell(settings: &Notify, event: &Event) -> Result<(), NotifyError> {
-    if !settings.on.contains(&event.on) {
+    if settings.command.is_empty() || !settings.on.contains(&event.on) {
         return Ok(());
     }
     run(&settings.command, event, LIMIT)
@@ -179,7 +183,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
         let script = "{ cat; echo \"$GOODGATE_EVENT|$GOODGATE_ROLL|$GOODGATE_TEXT\"; } > \"$1\"";
-        let notify = Notify { command: sh(script, &[out.to_str().unwrap()]), on: vec![NotifyOn::Safe] };
+        let notify = Notify { command: sh(script, &[out.to_str().unwrap()]), webhook: None, on: vec![NotifyOn::Safe] };
         tell(&notify, &event("all \"good\"\n$HOME")).unwrap();
         let text = std::fs::read_to_string(out).unwrap();
         let (json, env) = text.split_once('\n').unwrap();
@@ -194,7 +198,7 @@ mod tests {
 
     #[test]
     fn an_event_that_was_not_asked_for_runs_nothing() {
-        let notify = Notify { command: sh("exit 1", &[]), on: vec![NotifyOn::Hold] };
+        let notify = Notify { command: sh("exit 1", &[]), webhook: None, on: vec![NotifyOn::Hold] };
         tell(&notify, &event("")).unwrap();
         assert!(tell(&Notify { on: vec![NotifyOn::Safe], ..notify }, &event("")).is_err());
     }

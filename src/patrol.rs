@@ -4,38 +4,44 @@
 //! byte past the page cache, compare with the first read of the card as the catalog has it, else with the history or the
 //! legacy lists that lie beside the files, and record each result within a second: a stop or a kill loses no more than that.
 
+mod coverage;
 mod file;
 pub(crate) mod folder;
 mod gone;
 mod lists;
 mod pace;
+mod page;
 mod reached;
 mod report;
 mod results;
 mod run;
 pub(crate) mod scope;
 mod seal;
+mod standing;
 
+pub use coverage::Coverage;
 pub use gone::{Accepted, Retired, accept_changed, retire};
 pub use report::{Absent, CheckReport};
 pub use seal::Sealed;
 
 use crate::catalog::{Catalog, CatalogError, CopyRootRow, DueFilter, DueRow, VolumeSeen};
 use crate::clip::{CardId, CopyRootId};
-use crate::config::NotifyOn;
+use crate::config::{self, NotifyOn};
 use crate::copy::CopyState;
 use crate::disk::facts::{self, Facts};
 use crate::disk::{Root, lock};
 use crate::ingest::Station;
 use crate::mhl::HistoryFault;
-use crate::notify;
+use crate::notify::Event as News;
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use file::Todo;
 use folder::Folder;
 use jiff::Timestamp;
+use report::Form;
 use run::{Limits, Next, Pass};
 use scope::{Mounted, Volumes};
+use standing::{Bounds, Places};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,7 +81,7 @@ pub struct PatrolRequest {
     pub roll: Option<String>,
     /// A label, or where the volume is or was mounted.
     pub volume: Option<String>,
-    /// Written as JSON when the pass ends.
+    /// Written when the pass ends: as JSON, or as a page where the name ends with .html.
     pub report: Option<PathBuf>,
     /// Neither the age nor the budget was given for this pass alone: `[patrol] every` is a promise to be kept.
     pub judge_coverage: bool,
@@ -101,7 +107,7 @@ pub enum PatrolError {
     Busy(String),
     #[error("stopped; the same command continues")]
     Stopped,
-    #[error("a report is written as .json; \"{0}\" ends otherwise")]
+    #[error("a report is written as .json or .html; \"{0}\" ends otherwise")]
     ReportName(PathBuf),
     #[error("cannot write the report \"{path}\": {source}")]
     Report { path: PathBuf, source: io::Error },
@@ -126,8 +132,8 @@ pub fn verify(
     what: &[Target],
     progress: &dyn Progress,
 ) -> Result<CheckReport, PatrolError> {
-    let report = examine(station, catalog, what, station.config.verify.seal, progress)?;
-    tell(station, &report, None, progress);
+    let mut report = examine(station, catalog, what, station.config.verify.seal, progress)?;
+    report.untold = tell(station, catalog, &report, None);
     Ok(report)
 }
 
@@ -185,6 +191,7 @@ pub(crate) fn examine(
     pass.run(catalog, &volumes, Limits::default())?;
     pass.seal(catalog)?;
     pass.log(catalog, "verify")?;
+    catalog.add_pass(None, &pass.reads(), Timestamp::now())?;
     let mut report = CheckReport { by_name: true, seconds: begun.elapsed().as_secs_f64(), ..pass.report };
     report.catalog_seconds = catalog.time_spent().as_secs_f64();
     if !scope.copies.is_empty() {
@@ -234,9 +241,7 @@ pub fn patrol(
     request: &PatrolRequest,
     progress: &dyn Progress,
 ) -> Result<CheckReport, PatrolError> {
-    if let Some(path) = &request.report {
-        report::check_name(path)?;
-    }
+    let form = request.report.as_deref().map(|path| Ok::<_, PatrolError>((path, report::form(path)?))).transpose()?;
     let begun = (Instant::now(), Timestamp::now());
     let locks = station.locks();
     let failed = |source| PatrolError::Lock { path: locks.clone(), source };
@@ -248,12 +253,26 @@ pub fn patrol(
     let settings = &station.config.patrol;
     let (mounted, volumes) = (Mounted::now()?, Volumes::of(catalog)?);
     let asked = Asked::of(catalog, request, &volumes, &mounted)?;
-    let age = before(begun.1, request.due.or(settings.every).unwrap_or(DUE));
+    let copies: HashMap<CopyRootId, CopyRootRow> = catalog.all_copy_roots()?.into_iter().map(|r| (r.id, r)).collect();
+    let places = Places { copies: &copies, mounted: &mounted, volumes: &volumes };
+    let (budget, rate) = (request.budget.or(settings.budget), request.rate.or(settings.rate));
+    let due = request.due.or(settings.every).unwrap_or(DUE);
+    let bounds = Bounds { settings, budget, rate, due };
+    let is_whole = request.roll.is_none() && request.volume.is_none();
+    let mut runs = catalog.patrol_runs()?;
+    runs.extend(is_whole.then_some(begun.1));
+    // Begun in time, so that the last copy is proven before the promised date.
+    let lead = match settings.every.filter(|_| request.due.is_none()) {
+        Some(every) => places.coverage(catalog, &bounds, &runs)?.lead(every, coverage::interval(&runs)),
+        None => Duration::ZERO,
+    };
     // Who names a volume that was ejected wants it read since, all of it; unless an age is named too.
     let since_eject = request.volume.is_some() && request.due.is_none();
-    let due = asked.due(catalog, age, since_eject, usize::MAX)?;
-    let copies: HashMap<CopyRootId, CopyRootRow> = catalog.all_copy_roots()?.into_iter().map(|r| (r.id, r)).collect();
+    let due = asked.due(catalog, before(begun.1, due.saturating_sub(lead)), since_eject, usize::MAX)?;
     let mut pass = Pass::new(station, progress);
+    if is_whole {
+        pass.overdue = places.overdue(catalog, settings, begun.1)?;
+    }
     pass.is_to_seal = station.config.verify.seal;
     let mut shelf = Shelf::default();
     let mut seen: HashMap<CopyRootId, Option<usize>> = HashMap::new();
@@ -279,23 +298,43 @@ pub fn patrol(
             }
         }
     }
-    let deadline = request.budget.or(settings.budget).map(|budget| begun.0 + budget);
-    pass.run(catalog, &volumes, Limits { deadline, rate: request.rate.or(settings.rate) })?;
+    let deadline = budget.map(|budget| begun.0 + budget);
+    pass.run(catalog, &volumes, Limits { deadline, rate })?;
     pass.seal(catalog)?;
     pass.log(catalog, "patrol")?;
+    catalog.add_pass(is_whole.then_some(begun.1), &pass.reads(), Timestamp::now())?;
     let mut report = pass.report;
     report.oldest_proof = catalog.oldest_proof()?;
     (report.seconds, report.catalog_seconds) = (begun.0.elapsed().as_secs_f64(), catalog.time_spent().as_secs_f64());
-    if let Some(every) = settings.every.filter(|_| request.judge_coverage) {
-        // The failed ones come last: the first row is an overdue proof, if there is one.
-        let oldest = asked.due(catalog, before(begun.1, every), false, 1)?;
-        report.coverage_lost = oldest.first().is_some_and(|row| row.state == CopyState::Proven);
+    report.coverage = Some(places.coverage(catalog, &bounds, &runs)?);
+    if request.judge_coverage && (settings.every.is_some() || settings.absent_after.is_some()) {
+        report.judged = true;
+        report.coverage_lost = asked.is_late(catalog, &places, settings, begun.1)?;
     }
-    if let Some(path) = &request.report {
-        report::write(&report, path)?;
-    }
-    tell(station, &report, request.roll.clone(), progress);
+    (report.began_at, report.ended_at) = (Some(begun.1), Some(Timestamp::now()));
+    let written = form.map_or(Ok(()), |(path, form)| write(station, catalog, &report, path, form));
+    // Also where the report finds no room.
+    report.untold = tell(station, catalog, &report, request.roll.clone());
+    written?;
     Ok(report)
+}
+
+fn write(
+    station: &Station,
+    catalog: &Catalog,
+    report: &CheckReport,
+    path: &Path,
+    form: Form,
+) -> Result<(), PatrolError> {
+    let failed = |source| PatrolError::Report { path: path.to_path_buf(), source };
+    let bytes = match form {
+        Form::Json => report::json(report).map_err(failed)?,
+        Form::Html => {
+            let clips = report.findings.iter().take(page::LISTED).filter_map(|f| f.clip.as_deref());
+            page::page(report, station, &catalog.clip_names(clips)?).into_bytes()
+        }
+    };
+    report::write(&bytes, path).map_err(failed)
 }
 
 fn before(now: Timestamp, age: Duration) -> Timestamp {
@@ -352,6 +391,26 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// Is a proof older than `[patrol]` allows? Of volumes that are not mounted, `absent_after` says what it allows.
+    fn is_late(
+        &self,
+        catalog: &Catalog,
+        places: &Places<'_>,
+        settings: &config::Patrol,
+        now: Timestamp,
+    ) -> Result<bool, PatrolError> {
+        let Some(every) = settings.every else { return Ok(false) };
+        let away = before(now, settings.absent_after.unwrap_or(every));
+        let mut mounted: HashMap<CopyRootId, bool> = HashMap::new();
+        let late = self.due(catalog, before(now, every), false, usize::MAX)?;
+        Ok(late.iter().filter(|row| row.state == CopyState::Proven).any(|row| {
+            let is_here = mounted.entry(row.copy_root).or_insert_with(|| places.is_mounted(row.copy_root));
+            *is_here || row.proven_at.is_none_or(|at| at < away)
+        }))
+    }
+}
+
 /// Mounts that were opened: folders of one volume share a descriptor.
 #[derive(Default)]
 struct Shelf {
@@ -405,21 +464,41 @@ impl Shelf {
     }
 }
 
-/// Tells people of damage, and of lost coverage, when they want to hear of it.
-fn tell(station: &Station, report: &CheckReport, roll: Option<String>, progress: &dyn Progress) {
-    let Some(settings) = &station.config.notify else { return };
+/// Findings that people are told of in full; the report and the catalog have them all.
+const TOLD: usize = 1000;
+
+/// Tells people of damage, and of lost coverage, when they want to hear of it, and what could not be told before.
+fn tell(station: &Station, catalog: &mut Catalog, report: &CheckReport, roll: Option<String>) -> Vec<String> {
     let damaged = report.damage().next().is_some();
-    let events = [(damaged, NotifyOn::Damage), (report.coverage_lost, NotifyOn::Overdue)];
-    for (_, on) in events.into_iter().filter(|(is, _)| *is) {
-        let event = notify::Event {
-            on,
-            roll: roll.clone(),
-            text: report.line(),
-            at: Timestamp::now(),
-            detail: serde_json::to_value(report).unwrap_or_default(),
+    let events = [(damaged, NotifyOn::Damage), (report.is_overdue(), NotifyOn::Overdue)];
+    let detail = || {
+        let mut detail = match report.findings.len() {
+            0..=TOLD => serde_json::to_value(report).unwrap_or_default(),
+            all => {
+                let findings = report.findings[..TOLD].to_vec();
+                let (absent, coverage) = (report.absent.clone(), report.coverage.clone());
+                let CheckReport { files, bytes, good, complete, oldest_proof, coverage_lost, .. } = *report;
+                let short = CheckReport {
+                    findings,
+                    absent,
+                    coverage,
+                    files,
+                    bytes,
+                    good,
+                    complete,
+                    oldest_proof,
+                    coverage_lost,
+                    ..CheckReport::default()
+                };
+                let mut detail = serde_json::to_value(short).unwrap_or_default();
+                detail["total"] = all.into();
+                detail
+            }
         };
-        if let Err(e) = notify::tell(settings, &event) {
-            progress.event(Event::Note(&e.to_string()));
-        }
-    }
+        detail["exit"] = report.exit_code().into();
+        detail
+    };
+    let news = |on| News { on, roll: roll.clone(), text: report.line(), at: Timestamp::now(), detail: detail() };
+    let news: Vec<News> = events.into_iter().filter(|(is, _)| *is).map(|(_, on)| news(on)).collect();
+    crate::ingest::tell(station, Some(catalog), &news)
 }

@@ -325,8 +325,12 @@ impl<'a> Bench<'a> {
         self.yard.progress.event(Event::Note(text));
     }
 
-    fn lost(&mut self, finding: Finding, why: &str) -> Result<(), PatrolError> {
-        let text = format!("not repaired: \"{}\": {why}", finding.relpath);
+    /// Of what is lost the pictures are named, not only the bytes.
+    fn lost(&mut self, mut finding: Finding, why: &str) -> Result<(), PatrolError> {
+        finding.timecode = None;
+        self.catalog.tell(self.copy.card, &mut finding)?;
+        let pictures = finding.timecode.as_ref().map(|t| format!("; lost pictures: {t}")).unwrap_or_default();
+        let text = format!("not repaired: \"{}\": {why}{pictures}", finding.relpath);
         if !self.yard.request.dry_run {
             self.catalog.end_repair(self.copy.id, &finding.relpath, Some(&text), Timestamp::now())?;
         }

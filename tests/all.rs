@@ -73,6 +73,8 @@ mod repair;
 mod shim;
 #[path = "all/station.rs"]
 mod station;
+#[path = "all/told.rs"]
+mod told;
 #[path = "all/truth.rs"]
 mod truth;
 #[path = "all/verify.rs"]

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("migrations/0001_station.sql"),
     include_str!("migrations/0002_views.sql"),
     include_str!("migrations/0003_source_checks.sql"),
@@ -18,6 +18,7 @@ const STEPS: [&str; 9] = [
     include_str!("migrations/0007_inputs.sql"),
     include_str!("migrations/0008_frame_maps.sql"),
     include_str!("migrations/0009_mounts.sql"),
+    include_str!("migrations/0011_notices.sql"),
 ];
 /// The step whose custody log takes over what the log of jobs held.
 const CUSTODY: usize = 4;
@@ -246,7 +247,7 @@ mod tests {
             ("foreign_keys", "1"),
             ("busy_timeout", "10000"),
             ("application_id", "1196377940"),
-            ("user_version", "9"),
+            ("user_version", "10"),
         ] {
             assert_eq!(pragma(&cat, name), value, "{name}");
         }
@@ -320,7 +321,7 @@ mod tests {
         let cat = Catalog::open(&path).unwrap();
         cat.conn.pragma_update(None, "user_version", 99).unwrap();
         drop(cat);
-        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 9, .. })));
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 10, .. })));
         assert!(matches!(Catalog::open_read_only(&path), Err(CatalogError::Newer { .. })));
     }
 

@@ -299,14 +299,17 @@ pub struct Verify {
 /// Proves copies again, the oldest proof first, within a budget: for cron
 ///
 /// Each result is recorded as it comes; the next pass goes on from there. A second patrol beside a running one does
-/// nothing.
+/// nothing. From what it read so far it computes how soon every copy is proven again at this budget; with [patrol] every it
+/// begins in time for that date, and warns before it is missed. With --quiet nothing is printed while all is well.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 (also when the budget ended the pass, or another patrol runs), 11 altered, 12 unreadable, 10 missing,
-20 copies older than [patrol] every (judged only without --due and --for), 30 nothing known of that roll, 1, 2.
+20 copies older than [patrol] every, or that cannot be held at this budget, or a volume not seen for longer than [patrol]
+absent_after (all judged only without --due and --for), 30 nothing known of that roll, 1, 2.
 
-Example:
-  goodgate patrol --due 30d --for 4h --rate 200MB/s --report /var/log/goodgate.json")]
+Examples:
+  goodgate patrol --quiet
+  goodgate patrol --due 30d --for 4h --rate 200MB/s --report /var/log/goodgate.html")]
 pub struct Patrol {
     /// Copies last proven longer ago are due; else [patrol] every, else 30d
     #[arg(long, value_name = "AGE", value_parser = parse_duration)]
@@ -327,8 +330,8 @@ pub struct Patrol {
     /// Writes what was found as the next generation of each history
     #[arg(long)]
     pub seal: bool,
-    /// Also writes the JSON object to a file, whole
-    #[arg(long, value_name = "FILE.json")]
+    /// Also writes a report, whole: the JSON object, or a page for people and paper
+    #[arg(long, value_name = "FILE.json|.html")]
     pub report: Option<PathBuf>,
 }
 

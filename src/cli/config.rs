@@ -4,6 +4,7 @@ use super::args::{Config, ConfigAct};
 use super::door::Door;
 use super::report::Exit;
 use goodgate::ingest::looks;
+use goodgate::notify;
 use serde_json::json;
 
 /// Settings that are wrong never get here: they are refused where they are read, with line and key.
@@ -13,6 +14,11 @@ pub fn run(door: &Door, a: Config) -> anyhow::Result<Exit> {
     match a.act {
         ConfigAct::Check => {
             looks::check(&door.station.config)?;
+            let config = &door.station.config;
+            if let Some(hook) = config.notify.as_ref().and_then(|n| n.webhook.as_ref()) {
+                let hint = "a file of one line that only goodgate may read: whsec_ and the secret as base64";
+                notify::check(hook).map_err(|e| config.problem("notify.secret_file", e.to_string(), hint))?;
+            }
             door.out.object(&json!({ "config": file, "ok": true }))?;
             door.out.line(format!("{from}: good"));
         }

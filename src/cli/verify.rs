@@ -29,12 +29,14 @@ pub fn print(door: &Door, report: &CheckReport) -> anyhow::Result<Exit> {
     for absent in &report.absent {
         let last = absent.last_proof.map_or("never".into(), |at| format!("{at:.0}"));
         let files = count(absent.files, "file");
-        out.line(format!("absent: {} ({}), {files}, last proof {last}", absent.volume, absent.last_mount));
+        let word = if absent.overdue { "overdue" } else { "absent" };
+        out.line(format!("{word}: {} ({}), {files}, last proof {last}", absent.volume, absent.last_mount));
     }
     for s in &report.sealed {
         out.line(format!("sealed: generation {} of {}", s.generation, s.copy));
     }
     report.unsealed.iter().for_each(|text| complain(text));
+    report.untold.iter().for_each(|text| complain(&format!("not told: {text}")));
     out.line(report.line());
     if !report.already_running {
         out.line(format!("oldest proof: {}", report.oldest_proof.map_or("none".into(), |at| format!("{at:.0}"))));

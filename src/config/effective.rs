@@ -62,8 +62,15 @@ pub(super) fn list(c: &Config, origins: &BTreeMap<String, String>) -> Vec<(Strin
     out.maybe("patrol.every", c.patrol.every.map(duration_text));
     out.maybe("patrol.for", c.patrol.budget.map(duration_text));
     out.maybe("patrol.rate", c.patrol.rate.map(|r| format!("{}/s", size_text(r))));
+    out.maybe("patrol.absent_after", c.patrol.absent_after.map(duration_text));
     if let Some(notify) = &c.notify {
-        out.put("notify.command", notify.command.clone());
+        if !notify.command.is_empty() {
+            out.put("notify.command", notify.command.clone());
+        }
+        if let Some(hook) = &notify.webhook {
+            out.put("notify.url", &hook.url[..]);
+            out.put("notify.secret_file", path(&hook.secret_file));
+        }
         out.put("notify.on", notify.on.iter().map(|on| on.name()).collect::<Vec<_>>());
     }
     out.rows

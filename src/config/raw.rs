@@ -28,7 +28,7 @@ struct RawConfig {
     proxy: Option<Vec<RawProxy>>,
     look: Vec<Spanned<RawLook>>,
     patrol: RawPatrol,
-    notify: Option<RawNotify>,
+    notify: Option<Spanned<RawNotify>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -138,12 +138,17 @@ struct RawPatrol {
     #[serde(rename = "for")]
     budget: Option<Text>,
     rate: Option<Text>,
+    absent_after: Option<Text>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawNotify {
-    command: Spanned<Vec<Text>>,
+    command: Option<Spanned<Vec<Text>>>,
+    url: Option<Text>,
+    secret_file: Option<Text>,
+    /// Known in order to be refused.
+    secret: Option<Text>,
     on: Option<Spanned<Vec<Text>>>,
 }
 
@@ -278,6 +283,7 @@ impl Source<'_> {
             every: self.unit(raw.patrol.every, parse_duration)?,
             budget: self.unit(raw.patrol.budget, parse_duration)?,
             rate: self.unit(raw.patrol.rate, parse_rate)?,
+            absent_after: self.unit(raw.patrol.absent_after, parse_duration)?,
         };
         c.notify = raw.notify.map(|n| self.notify(&n)).transpose()?;
         Ok(c)
@@ -477,16 +483,15 @@ impl Source<'_> {
         Ok(proxy)
     }
 
-    fn notify(&self, raw: &RawNotify) -> Result<Notify, ConfigError> {
-        let command: Vec<String> = raw.command.get_ref().iter().map(|t| t.get_ref().clone()).collect();
-        if command.first().is_none_or(|program| program.trim().is_empty()) {
-            let hint = "write the program and its arguments: [\"/usr/local/bin/tell\", \"--quiet\"]";
-            return Err(self.error(raw.command.span(), "a command is needed", Some(hint.into())));
+    fn notify(&self, raw: &Spanned<RawNotify>) -> Result<Notify, ConfigError> {
+        let (at, raw) = (raw.span(), raw.get_ref());
+        let command = raw.command.as_ref().map(|c| self.command(c)).transpose()?.unwrap_or_default();
+        let webhook = self.webhook(raw)?;
+        if command.is_empty() && webhook.is_none() {
+            let hint = "write a command = [...], or a url and a secret_file, or leave out the section";
+            return Err(self.error(at, "nobody is named who could be told", Some(hint.into())));
         }
-        if let Some(text) = raw.command.get_ref().iter().find(|t| t.get_ref().contains('\0')) {
-            return Err(self.error(text.span(), "a NUL byte cannot be passed to a program", None));
-        }
-        let Some(on) = &raw.on else { return Ok(Notify { command, on: NotifyOn::ALL.to_vec() }) };
+        let Some(on) = &raw.on else { return Ok(Notify { command, webhook, on: NotifyOn::ALL.to_vec() }) };
         if on.get_ref().is_empty() {
             let hint = "leave out the section to be told nothing";
             return Err(self.error(on.span(), "at least one event is needed", Some(hint.into())));
@@ -495,7 +500,42 @@ impl Source<'_> {
         let mut on: Vec<_> = on.get_ref().iter().map(|t| self.one_of(t, &events)).collect::<Result<_, _>>()?;
         on.sort();
         on.dedup();
-        Ok(Notify { command, on })
+        Ok(Notify { command, webhook, on })
+    }
+
+    fn command(&self, raw: &Spanned<Vec<Text>>) -> Result<Vec<String>, ConfigError> {
+        let command: Vec<String> = raw.get_ref().iter().map(|t| t.get_ref().clone()).collect();
+        if command.first().is_none_or(|program| program.trim().is_empty()) {
+            let hint = "write the program and its arguments: [\"/usr/local/bin/tell\", \"--quiet\"]";
+            return Err(self.error(raw.span(), "a command is needed", Some(hint.into())));
+        }
+        match raw.get_ref().iter().find(|t| t.get_ref().contains('\0')) {
+            Some(text) => Err(self.error(text.span(), "a NUL byte cannot be passed to a program", None)),
+            None => Ok(command),
+        }
+    }
+
+    fn webhook(&self, raw: &RawNotify) -> Result<Option<Webhook>, ConfigError> {
+        if let Some(secret) = &raw.secret {
+            let hint = "write it into a file that nobody else may read, and name that: secret_file = \"/etc/goodgate/webhook.secret\"";
+            return Err(self.error(secret.span(), "a secret does not belong into the settings", Some(hint.into())));
+        }
+        match (&raw.url, &raw.secret_file) {
+            (None, None) => Ok(None),
+            (Some(url), None) => {
+                let hint = "add secret_file = \"/etc/goodgate/webhook.secret\", a file with whsec_... in it";
+                Err(self.error(url.span(), "a webhook is signed, and needs a secret for that", Some(hint.into())))
+            }
+            (None, Some(file)) => Err(self.error(
+                file.span(),
+                "a secret without a url is of no use",
+                Some("add url = \"https://...\"".into()),
+            )),
+            (Some(url), Some(file)) => {
+                web_address(url.get_ref()).map_err(|problem| self.error(url.span(), problem, None))?;
+                Ok(Some(Webhook { url: url.get_ref().clone(), secret_file: self.path(file)? }))
+            }
+        }
     }
 
     fn one_of<T: Copy>(&self, text: &Text, known: &[(&str, T)]) -> Result<T, ConfigError> {
@@ -553,6 +593,34 @@ impl Source<'_> {
             return Err(self.error(raw.span(), "more than zero is needed", Some("leave it out for no limit".into())));
         }
         Ok(Some(value))
+    }
+}
+
+/// Whether it is an address that a request can be sent to.
+fn web_address(text: &str) -> Result<(), &'static str> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err("a web address begins with \"https://\" or \"http://\"");
+    };
+    if !["http", "https"].contains(&&scheme.to_ascii_lowercase()[..]) {
+        return Err("a web address begins with \"https://\" or \"http://\"");
+    }
+    if text.chars().any(|c| !c.is_ascii_graphic()) {
+        return Err("a web address has neither spaces nor letters beyond ASCII");
+    }
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') {
+        return Err("settings hold no passwords: leave out what stands before the @");
+    }
+    if rest.contains('#') {
+        return Err("what follows a # is never sent: leave it out");
+    }
+    let (name, port) = match host.rsplit_once(':').filter(|_| !host.ends_with(']')) {
+        Some((name, port)) => (name, port.parse::<u16>().is_ok_and(|p| p > 0)),
+        None => (host, true),
+    };
+    match !name.is_empty() && port {
+        true => Ok(()),
+        false => Err("a web address names a host, and perhaps a port: https://example.org:8443/hook"),
     }
 }
 

@@ -184,7 +184,13 @@ fn bad_values_are_refused_where_they_stand() {
         ("[patrol]\nevery = '30'", "patrol.every"),
         ("[patrol]\nfor = '0s'", "patrol.for"),
         ("[patrol]\nrate = '200MB'", "patrol.rate"),
+        ("[patrol]\nabsent_after = '0d'", "patrol.absent_after"),
         ("[notify]\ncommand = []", "notify.command"),
+        ("[notify]\non = ['safe']", "notify"),
+        ("[notify]\nurl = 'https://a/b'", "notify.url"),
+        ("[notify]\nsecret_file = '/a'", "notify.secret_file"),
+        ("[notify]\nurl = 'https://a/b'\nsecret_file = 'a'", "notify.secret_file"),
+        ("[notify]\nurl = 'https://a/b'\nsecret = 'whsec_aaaa'", "notify.secret"),
         ("[notify]\ncommand = ['a']\non = []", "notify.on"),
         ("[notify]\ncommand = ['a']\non = ['saef']", "notify.on"),
     ] {
@@ -248,4 +254,30 @@ proptest! {
             prop_assert!(e.line >= 1 && e.line <= text.lines().count().max(1) + 1, "{e}");
         }
     }
+}
+
+#[test]
+fn a_webhook_is_an_address_and_a_file() {
+    let hook = |url: &str| parse(&format!("[notify]\nurl = '{url}'\nsecret_file = '/a'"));
+    for good in ["https://a", "HTTP://10.0.0.1:8080/x?y=z", "https://[::1]:443/", "http://[::1]"] {
+        let notify = hook(good).unwrap_or_else(|e| panic!("{good}: {e}")).notify.unwrap();
+        assert_eq!((notify.webhook.unwrap().url, notify.command.len()), (good.to_owned(), 0));
+    }
+    for bad in [
+        "",
+        "a.org",
+        "ftp://a",
+        "https://",
+        "https:///x",
+        "https://a:0/",
+        "https://a:x",
+        "https://u:p@a/",
+        "http://a b",
+        "http://a/#x",
+        "http://ä",
+    ] {
+        assert_eq!(hook(bad).unwrap_err().key, "notify.url", "{bad}");
+    }
+    let secret = refused("[notify]\nurl = 'https://a/b'\nsecret = 'whsec_geheim'");
+    assert!(!secret.to_string().contains("geheim") && secret.hint.unwrap().contains("secret_file"));
 }

@@ -1,10 +1,10 @@
-//! The `[notify]` command, one event after the other, on blocking threads: whoever tells never waits.
+//! `[notify]`, one event after the other, on blocking threads: whoever tells never waits.
 
 use super::Shop;
 use super::work::Spot;
 use crate::config::NotifyOn;
 use crate::ingest;
-use crate::notify::{self, Event};
+use crate::notify::Event;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::warn;
@@ -40,6 +40,9 @@ impl Teller {
 
 /// Ends when every teller is gone and all was told.
 pub(super) async fn run(shop: Arc<Shop>, mut messages: UnboundedReceiver<Message>) {
+    let waiting = shop.clone();
+    // What an earlier run could not tell.
+    let _ = tokio::task::spawn_blocking(move || say(&waiting, &[])).await;
     while let Some(message) = messages.recv().await {
         let shop = shop.clone();
         let _ = tokio::task::spawn_blocking(move || one(&shop, message)).await;
@@ -47,13 +50,21 @@ pub(super) async fn run(shop: Arc<Shop>, mut messages: UnboundedReceiver<Message
 }
 
 fn one(shop: &Shop, Message { mut event, about }: Message) {
-    let Some(settings) = shop.station.config.notify.as_ref().filter(|n| n.on.contains(&event.on)) else { return };
+    if !shop.station.config.notify.as_ref().is_some_and(|n| n.on.contains(&event.on)) {
+        return;
+    }
     if let Some(spot) = about.filter(|_| event.detail.is_null()) {
         event.detail = detail(shop, &spot).unwrap_or_default();
     }
-    if let Err(e) = notify::tell(settings, &event) {
-        warn!("{e}");
+    say(shop, &[event]);
+}
+
+fn say(shop: &Shop, events: &[Event]) {
+    if shop.station.config.notify.is_none() {
+        return;
     }
+    let mut catalog = shop.open().inspect_err(|e| warn!("what cannot be told now is not kept: {e}")).ok();
+    ingest::tell(&shop.station, catalog.as_mut(), events).iter().for_each(|text| warn!("{text}"));
 }
 
 /// The card object; none is no reason to be silent.

@@ -51,6 +51,11 @@ impl<'a> Pace<'a> {
         self.devices[device].has_finished.store(true, Ordering::Relaxed);
     }
 
+    /// That were read from it.
+    pub fn bytes(&self, device: usize) -> u64 {
+        self.devices[device].bytes.load(Ordering::Relaxed)
+    }
+
     pub fn set_give_way(&self, device: usize, give_way: bool) {
         self.devices[device].give_way.store(give_way, Ordering::Relaxed);
     }

@@ -1,8 +1,9 @@
 //! What a check found, in the shape of cli.md.
 
+use crate::catalog::VolumeRow;
 use crate::finding::{Finding, FindingKind};
-use crate::patrol::PatrolError;
 use crate::patrol::seal::Sealed;
+use crate::patrol::{Coverage, PatrolError};
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -26,6 +27,17 @@ pub struct CheckReport {
     pub oldest_proof: Option<Timestamp>,
     /// Copies are older than `[patrol] every` allows, and that is judged.
     pub coverage_lost: bool,
+    /// Of a patrol: how soon every copy is proven again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
+    /// Whether the promises of `[patrol]` are judged, or only told.
+    #[serde(skip)]
+    pub judged: bool,
+    /// Of a patrol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
     /// Of those files: not the card's bytes, and just as a person accepted them.
     #[serde(skip_serializing_if = "is_zero")]
     pub accepted: u64,
@@ -38,6 +50,9 @@ pub struct CheckReport {
     /// Why none was, a sentence a copy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unsealed: Vec<String>,
+    /// Why somebody may not have heard of it, a sentence each.
+    #[serde(skip)]
+    pub untold: Vec<String>,
     /// A person named what to check, and waits for an answer.
     #[serde(skip)]
     pub by_name: bool,
@@ -58,6 +73,28 @@ pub struct Absent {
     pub files: u64,
     /// The oldest proof among them: so long the volume was not proven as a whole.
     pub last_proof: Option<Timestamp>,
+    /// It was not seen for longer than `[patrol] absent_after` allows. Then all copies on it are counted here.
+    pub overdue: bool,
+}
+
+impl Absent {
+    pub(super) fn of(volume: &VolumeRow) -> Self {
+        let last_mount = volume.last_mount.display().to_string();
+        let label = volume.label.clone().filter(|l| !l.is_empty());
+        let volume = label.unwrap_or_else(|| last_mount.clone());
+        Absent { volume, last_mount, files: 0, last_proof: None, overdue: false }
+    }
+
+    /// `not proven since 2026-05-01: volume SHUTTLE (last at /mnt/x), 120 copies`
+    fn overdue_line(&self) -> String {
+        let since = self.last_proof.map_or("ever".into(), |at| at.strftime("since %Y-%m-%d").to_string());
+        let copies = copies(self.files);
+        format!("not proven {since}: volume {} (last at {}), {copies}", self.volume, self.last_mount)
+    }
+}
+
+fn copies(n: u64) -> String {
+    if n == 1 { "1 copy".into() } else { format!("{n} copies") }
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -73,11 +110,23 @@ impl CheckReport {
             () if has(FindingKind::Altered) || has(FindingKind::Unstable) => 11,
             () if has(FindingKind::Unreadable) => 12,
             () if has(FindingKind::Missing) => 10,
-            () if self.coverage_lost => 20,
+            () if self.is_overdue() => 20,
             () if !self.unsealed.is_empty() => 1,
             () if self.by_name && self.files == 0 && !self.absent.is_empty() => 1,
             () => 0,
         }
+    }
+
+    /// What `[patrol]` promises was not held, or cannot be, and that is judged.
+    pub fn is_overdue(&self) -> bool {
+        let not_held = self.coverage.as_ref().is_some_and(|c| c.held == Some(false));
+        let overdue = self.absent.iter().any(|a| a.overdue);
+        self.coverage_lost || (self.judged && (not_held || overdue))
+    }
+
+    /// Nothing that a person must hear of.
+    pub fn is_quiet(&self) -> bool {
+        self.exit_code() == 0 && self.never_proven == 0 && self.untold.is_empty()
     }
 
     /// The worst first; devices are read side by side, and the order must not depend on which was faster.
@@ -102,7 +151,6 @@ impl CheckReport {
         if self.already_running {
             return "another patrol of this catalog is at work; nothing was done".into();
         }
-        let copies = |n: u64| if n == 1 { "1 copy".into() } else { format!("{n} copies") };
         let mut text = format!("{} checked, {} good", copies(self.files), self.good);
         for kind in FindingKind::ALL {
             match self.findings.iter().filter(|f| f.kind == kind).count() {
@@ -116,9 +164,13 @@ impl CheckReport {
         if let Some(first) = self.damage().next() {
             text.push_str(&format!("; first \"{}\" in {}", first.relpath, first.copy));
         }
-        if !self.absent.is_empty() {
-            let names: Vec<&str> = self.absent.iter().map(|a| a.volume.as_str()).collect();
-            let files = self.absent.iter().map(|a| a.files).sum();
+        for absent in self.absent.iter().filter(|a| a.overdue) {
+            text.push_str(&format!("; {}", absent.overdue_line()));
+        }
+        let absent = || self.absent.iter().filter(|a| !a.overdue);
+        if absent().next().is_some() {
+            let names: Vec<&str> = absent().map(|a| a.volume.as_str()).collect();
+            let files = absent().map(|a| a.files).sum();
             text.push_str(&format!("; {} on volumes that are not mounted: {}", copies(files), names.join(", ")));
         }
         if self.never_proven > 0 {
@@ -132,32 +184,45 @@ impl CheckReport {
         } else if !self.complete && self.absent.is_empty() {
             text.push_str("; not all was checked");
         }
+        if let Some(coverage) = &self.coverage {
+            text.push_str(&format!("; {}", coverage.text));
+        }
         text
     }
 }
 
-/// Only JSON so far; said before the work, not after it.
-pub(super) fn check_name(path: &Path) -> Result<(), PatrolError> {
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("json") => Ok(()),
+/// How a report is written; said before the work, not after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Html,
+}
+
+pub(super) fn form(path: &Path) -> Result<Form, PatrolError> {
+    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("json") => Ok(Form::Json),
+        Some("html" | "htm") => Ok(Form::Html),
         _ => Err(PatrolError::ReportName(path.to_path_buf())),
     }
 }
 
-pub(super) fn write(report: &CheckReport, path: &Path) -> Result<(), PatrolError> {
+pub(super) fn json(report: &CheckReport) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(report).map_err(io::Error::other)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Whole, over the last one.
+pub(super) fn write(bytes: &[u8], path: &Path) -> io::Result<()> {
     use crate::disk::Root;
     use crate::disk::write::{Replace, write_whole};
     use std::os::unix::ffi::OsStrExt;
-    let failed = |source| PatrolError::Report { path: path.to_path_buf(), source };
-    let mut text = serde_json::to_vec_pretty(report).map_err(|e| failed(io::Error::other(e)))?;
-    text.push(b'\n');
-    let path: PathBuf = std::path::absolute(path).map_err(failed)?;
+    let path: PathBuf = std::path::absolute(path)?;
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(failed(io::ErrorKind::InvalidInput.into()));
+        return Err(io::ErrorKind::InvalidInput.into());
     };
-    let name = RelPath::new(name.as_bytes()).map_err(|e| failed(io::Error::other(e)))?;
-    let root = Root::open(folder).map_err(failed)?;
-    write_whole(&root, &name, &text, Replace::Ours).map_err(failed)
+    let name = RelPath::new(name.as_bytes()).map_err(io::Error::other)?;
+    write_whole(&Root::open(folder)?, &name, bytes, Replace::Ours)
 }
 
 #[cfg(test)]
@@ -193,15 +258,35 @@ mod tests {
         let path = dir.path().join("r.json");
         for n in [3, 4] {
             let report = CheckReport { files: n, ..found(&[FindingKind::Missing]) };
-            write(&report, &path).unwrap();
+            write(&json(&report).unwrap(), &path).unwrap();
             let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
             assert_eq!((&read["files"], &read["findings"][0]["kind"]), (&n.into(), &"missing".into()));
             assert_eq!(read["oldest_proof"], serde_json::Value::Null);
         }
-        assert!(check_name(&path).is_ok());
-        for bad in ["r.html", "r", ".json"] {
-            assert!(matches!(check_name(Path::new(bad)), Err(PatrolError::ReportName(_))), "{bad}");
+        assert_eq!([form(&path).unwrap(), form(Path::new("/x/R.HTML")).unwrap()], [Form::Json, Form::Html]);
+        for bad in ["r.txt", "r", ".json", "r.json.gz"] {
+            assert!(matches!(form(Path::new(bad)), Err(PatrolError::ReportName(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_overdue_volume_and_a_promise_that_cannot_be_held_count_only_where_they_are_judged() {
+        let since = Some("2026-05-01T10:00:00Z".parse().unwrap());
+        let (volume, last_mount) = ("SHUTTLE".to_owned(), "/mnt/x".to_owned());
+        let overdue = Absent { volume, last_mount, files: 120, last_proof: since, overdue: true };
+        let report = CheckReport { absent: vec![overdue.clone()], ..CheckReport::default() };
+        let said = "0 copies checked, 0 good; not proven since 2026-05-01: volume SHUTTLE (last at /mnt/x), 120 copies";
+        assert_eq!((report.line().as_str(), report.exit_code()), (said, 0));
+        assert_eq!(CheckReport { judged: true, ..report }.exit_code(), 20);
+        let coverage = Some(Coverage { held: Some(false), text: "too slow".into(), ..Coverage::default() });
+        let slow = CheckReport { coverage, complete: true, ..CheckReport::default() };
+        assert_eq!((slow.line().as_str(), slow.exit_code()), ("0 copies checked, 0 good; too slow", 0));
+        assert!(slow.is_quiet());
+        let slow = CheckReport { judged: true, ..slow };
+        assert!(slow.exit_code() == 20 && !slow.is_quiet());
+        let here =
+            CheckReport { absent: vec![Absent { overdue: false, ..overdue }], judged: true, ..Default::default() };
+        assert_eq!(here.exit_code(), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::pace::Pace;
 use super::reached::Reached;
 use super::report::{Absent, CheckReport};
 use super::{PatrolError, scope::Volumes, seal};
-use crate::catalog::{Catalog, CatalogError, Mark};
+use crate::catalog::{Catalog, CatalogError, DiskRead, Mark};
 use crate::clip::{CardId, VolumeId};
 use crate::disk::facts::Facts;
 use crate::disk::lock::{self, Lock};
@@ -54,6 +54,14 @@ pub(super) struct Device {
     lock: Option<Lock>,
     looked: Option<Instant>,
     was_told: bool,
+    /// What its lanes read in this pass, and how long they were at it.
+    bytes: u64,
+    busy: Duration,
+}
+
+/// The disk's own name, else its volume's.
+pub(super) fn disk_of(lock_name: &str) -> &str {
+    lock_name.strip_prefix("device ").unwrap_or(lock_name)
 }
 
 /// How a pass ends before everything is done.
@@ -71,6 +79,8 @@ pub(super) struct Pass<'a> {
     pub(super) devices: Vec<Device>,
     pub report: CheckReport,
     pub(super) absent: BTreeMap<VolumeId, Absent>,
+    /// Known before the pass.
+    pub(super) overdue: BTreeMap<VolumeId, Absent>,
     pub(super) marks: Vec<Mark>,
     pub(super) oldest_mark: Option<Instant>,
     pub(super) marked_bytes: u64,
@@ -92,6 +102,7 @@ impl<'a> Pass<'a> {
             devices: Vec::new(),
             report: CheckReport::default(),
             absent: BTreeMap::new(),
+            overdue: BTreeMap::new(),
             marks: Vec::new(),
             oldest_mark: None,
             marked_bytes: 0,
@@ -112,7 +123,8 @@ impl<'a> Pass<'a> {
             return i;
         }
         let (waiting, lock, looked) = (VecDeque::new(), None, None);
-        self.devices.push(Device { lock_name, threads, waiting, lock, looked, was_told: false });
+        let (bytes, busy) = (0, Duration::ZERO);
+        self.devices.push(Device { lock_name, threads, waiting, lock, looked, was_told: false, bytes, busy });
         self.devices.len() - 1
     }
 
@@ -121,12 +133,8 @@ impl<'a> Pass<'a> {
     }
 
     pub fn add_absent(&mut self, volumes: &Volumes, id: VolumeId, proven_at: Option<Timestamp>) {
-        let absent = self.absent.entry(id).or_insert_with(|| {
-            let row = volumes.get(id);
-            let last_mount = row.map(|v| v.last_mount.display().to_string()).unwrap_or_default();
-            let label = row.and_then(|v| v.label.clone().filter(|l| !l.is_empty()));
-            Absent { volume: label.unwrap_or_else(|| last_mount.clone()), last_mount, files: 0, last_proof: None }
-        });
+        let Some(volume) = volumes.get(id) else { return };
+        let absent = self.absent.entry(id).or_insert_with(|| Absent::of(volume));
         absent.files += 1;
         absent.last_proof = match (absent.last_proof, proven_at) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -165,15 +173,24 @@ impl<'a> Pass<'a> {
             // Whatever ended it: what is known is kept.
             let kept = self.record(catalog);
             let parts = self.reached.keep(catalog, true).map_err(PatrolError::from);
+            self.devices.iter_mut().enumerate().for_each(|(i, d)| d.bytes = pace.bytes(i));
             driven.and(kept).and(parts)
         });
         self.folders = folders;
         self.devices.iter_mut().for_each(|d| d.lock = None);
         driven?;
+        self.report.complete = !self.cut_short && self.absent.is_empty();
+        // A volume that is overdue speaks for all that lies on it.
+        self.absent.append(&mut self.overdue);
         self.report.absent = std::mem::take(&mut self.absent).into_values().collect();
-        self.report.complete = !self.cut_short && self.report.absent.is_empty();
         self.report.sort();
         Ok(())
+    }
+
+    /// What was read from each device.
+    pub fn reads(&self) -> Vec<DiskRead> {
+        let read = |d: &Device| DiskRead { disk: disk_of(&d.lock_name).into(), bytes: d.bytes, busy: d.busy };
+        self.devices.iter().map(read).collect()
     }
 
     fn drive(
@@ -184,7 +201,12 @@ impl<'a> Pass<'a> {
         pace: &Pace<'_>,
         lanes: &mut Lanes<Task, Done>,
     ) -> Result<(), PatrolError> {
+        let mut since = Instant::now();
         loop {
+            let passed = since.elapsed();
+            since += passed;
+            let at_work = self.devices.iter_mut().enumerate().filter(|(i, _)| lanes.out(*i) > 0);
+            at_work.for_each(|(_, device)| device.busy += passed);
             let mut busy = false;
             for device in 0..self.devices.len() {
                 if self.progress.stop_asked() || pace.is_over_for(device) {
@@ -305,7 +327,7 @@ impl<'a> Pass<'a> {
         }
         if !device.was_told {
             device.was_told = true;
-            let disk = device.lock_name.trim_start_matches("device ");
+            let disk = disk_of(&device.lock_name);
             self.progress.event(Event::Note(&format!("waiting: an offload or another check uses {disk}")));
         }
         if pace.is_over() && lanes.out(number) == 0 {

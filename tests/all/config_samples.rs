@@ -1,5 +1,6 @@
 //! Every file in config/ is what it says it is.
 
+use crate::place::{Place, Said, flip};
 use goodgate::config::{Config, parse_duration, parse_rate};
 use std::path::Path;
 use std::process::Command;
@@ -86,23 +87,154 @@ fn check_command(line: &str) {
     assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
-#[test]
-fn the_cron_line_is_a_command_that_parses() {
+/// The crontab line's command, and what the crontab says of the environment.
+fn cron() -> (String, Vec<(String, String)>) {
     let text = sample("goodgate.cron");
     let lines: Vec<_> = text.lines().filter(|l| l.starts_with(|c: char| c.is_ascii_digit() || c == '*')).collect();
     assert_eq!(lines.len(), 1);
     let fields: Vec<&str> = lines[0].splitn(6, ' ').collect();
     let is_time = |f: &&str| f.chars().all(|c| c.is_ascii_digit() || "*/,-".contains(c));
     assert!(fields[..5].iter().all(is_time), "{fields:?}");
-    check_command(fields[5]);
-    assert!(text.contains("\nMAILTO="));
+    assert!(!fields[5].contains('%'), "cron makes a new line of it");
+    let set = text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_once('='));
+    let is_name = |n: &str| n.chars().all(|c| c.is_ascii_uppercase());
+    let set = set.filter(|(name, _)| is_name(name)).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    (fields[5].to_owned(), set)
+}
+
+#[test]
+fn the_cron_line_is_a_command_that_parses() {
+    let (command, set) = cron();
+    check_command(&command);
+    assert!(set.iter().any(|(name, _)| name == "MAILTO"), "{set:?}");
     assert!(check_patrol(&["--for", "4"]).is_err() && check_patrol(&["--fro", "4h"]).is_err());
+}
+
+/// A station whose settings lie where a user's do, and where nothing else says so.
+fn at_home(patrol: &str) -> Place {
+    let place = Place::new().with_card();
+    place.offload(&["--no-media"]).expect(0);
+    std::fs::create_dir_all(place.path("home/.local/state")).unwrap();
+    std::fs::rename(place.path("state/goodgate"), place.path("home/.local/state/goodgate")).unwrap();
+    std::fs::create_dir_all(place.path("home/.config/goodgate")).unwrap();
+    std::fs::write(place.path("home/.config/goodgate/config.toml"), patrol).unwrap();
+    place
+}
+
+#[test]
+fn the_cron_line_runs_as_cron_runs_it_and_mails_bad_news_only() {
+    let every = "[policy]\ndistinct_devices = false\n[patrol]\nevery = \"1ms\"\n";
+    let place = at_home(&every.replace("1ms", "30d"));
+    // As it would be installed.
+    let bin = place.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_goodgate"), bin.join("goodgate")).unwrap();
+    let (line, set) = cron();
+    let run = || -> Said {
+        let mut sh = Command::new("/bin/sh");
+        sh.args(["-c", &line]).env_clear().current_dir(place.path("home")).stdin(std::process::Stdio::null());
+        sh.env("HOME", place.path("home")).env("SHELL", "/bin/sh").env("LOGNAME", "dit");
+        for (name, value) in &set {
+            let path = || format!("{}:{value}", bin.display());
+            sh.env(name, if name == "PATH" { path() } else { value.clone() });
+        }
+        sh.output().unwrap().into()
+    };
+    let mail = |said: &Said| (said.stdout.clone(), said.stderr.clone());
+    let silent = (String::new(), String::new());
+    assert_eq!(mail(&run().expect(0)), silent, "nothing is due");
+    let conf = place.path("home/.config/goodgate/config.toml");
+    // Everything is read, and late: that is told, and what it was is told in a line.
+    std::fs::write(&conf, every).unwrap();
+    let late = run().expect(20);
+    assert!(late.stdout.contains("6 copies checked, 6 good") && late.stderr.is_empty(), "{late:?}", late = mail(&late));
+    assert!(late.stdout.contains("[patrol] every"), "{}", late.stdout);
+    flip(&place.path("a/A001/CLIPS/A001C001.MOV"), 5);
+    let bad = run().expect(11);
+    assert!(bad.stdout.starts_with("altered: ") && bad.stderr.is_empty(), "{bad:?}", bad = mail(&bad));
+    std::fs::write(&conf, "[patrol]\nevery = 3\n").unwrap();
+    let wrong = run().expect(2);
+    assert!(wrong.stderr.contains("line 2") && wrong.stdout.is_empty(), "{}", wrong.stderr);
+}
+
+fn unit_lines(name: &str, key: &str) -> Vec<String> {
+    sample(name).lines().filter_map(|l| Some(l.strip_prefix(key)?.strip_prefix('=')?.to_owned())).collect()
 }
 
 #[test]
 fn the_patrol_unit_runs_a_command_that_parses() {
-    let text = sample("goodgate-patrol.service");
-    check_command(text.lines().find_map(|l| l.strip_prefix("ExecStart=")).unwrap());
+    check_command(&unit_lines("goodgate-patrol.service", "ExecStart")[0]);
+    // Bad news must make it fail, and only its own clock may end it.
+    assert!(unit_lines("goodgate-patrol.service", "SuccessExitStatus").is_empty());
+    assert_eq!(unit_lines("goodgate-patrol.service", "TimeoutStartSec"), ["infinity"]);
+    for unit in ["goodgate-patrol.service", "goodgate.service"] {
+        for hides in ["ProtectHome", "PrivateMounts", "PrivateDevices", "PrivateNetwork"] {
+            assert!(unit_lines(unit, hides).is_empty(), "{unit}: {hides}");
+        }
+    }
+}
+
+/// The unit's command with its own environment, below the place: its state, its settings, and nothing else.
+fn as_unit(place: &Place, wrap: &[&str]) -> Command {
+    let unit = "goodgate-patrol.service";
+    let here = |text: &str| {
+        let at = |name: &str| place.path(name).display().to_string();
+        text.replace("/var/lib/goodgate", &at("state/goodgate")).replace("/etc/goodgate", &at("config"))
+    };
+    let line = unit_lines(unit, "ExecStart").remove(0).replace("/usr/bin/goodgate", env!("CARGO_BIN_EXE_goodgate"));
+    let words: Vec<&str> = wrap.iter().copied().chain(line.split_whitespace()).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).env_clear().current_dir("/").stdin(std::process::Stdio::null());
+    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin").env("HOME", here("/var/lib/goodgate"));
+    command.env("LOGNAME", "goodgate").env("USER", "goodgate").env("LANG", "C.UTF-8");
+    for line in unit_lines(unit, "Environment") {
+        let (name, value) = line.split_once('=').unwrap();
+        command.env(name, here(value));
+    }
+    command
+}
+
+#[test]
+fn the_patrol_unit_proves_copies_with_its_own_environment_and_says_so_in_the_journal() {
+    let place = Place::new().with_card();
+    place.offload(&["--no-media"]).expect(0);
+    let every = |age: &str| place.config(&format!("[policy]\ndistinct_devices = false\n[patrol]\nevery = \"{age}\"\n"));
+    every("30d");
+    let run = |wrap: &[&str]| -> Said { as_unit(&place, wrap).output().unwrap().into() };
+    assert!(run(&[]).expect(0).stdout.contains("0 copies checked"));
+    every("1ms");
+    let said = run(&[]).expect(20);
+    assert!(
+        said.stdout.contains("6 copies checked, 6 good") && said.stderr.is_empty(),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
+    flip(&place.path("a/A001/CLIPS/A001C001.MOV"), 5);
+    run(&[]).expect(11);
+}
+
+/// ProtectSystem=strict by hand: everything is read-only but the unit's state.
+const STRICT: &str = "mount --make-rprivate / && mount --bind \"$1\" \"$1\" && \
+    for m in $(cut -d' ' -f5 /proc/self/mountinfo | grep -v -e '^/proc' -e '^/sys' -e '^/dev' -e \"^$1$\"); do \
+        mount -o remount,bind,ro \"$m\" 2>/dev/null; done; shift; \
+    if touch \"$1\" 2>/dev/null; then echo 'it is not read-only' >&2; exit 99; fi; shift; exec \"$@\"";
+
+#[test]
+fn the_patrol_unit_needs_to_write_nowhere_but_to_its_state() {
+    let place = Place::new().with_card();
+    place.offload(&["--no-media"]).expect(0);
+    place.config("[policy]\ndistinct_devices = false\n[patrol]\nevery = \"1ms\"\n");
+    let (state, probe) = (place.path("state/goodgate"), place.path("a/probe"));
+    let wrap = ["unshare", "-m", "/bin/sh", "-c", STRICT, "sh", state.to_str().unwrap(), probe.to_str().unwrap()];
+    if !rustix::process::geteuid().is_root()
+        || !Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|s| s.success())
+    {
+        eprintln!("SKIPPED: only root may make everything read-only");
+        return;
+    }
+    let said: Said = as_unit(&place, &wrap).output().unwrap().into();
+    assert!(said.expect(0).stdout.contains("6 copies checked, 6 good"));
 }
 
 /// Runs `systemd-analyze verify` on the units, with our own program in the place of the installed one.

@@ -30,6 +30,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite_migration", &["catalog"]),
     ("quick_xml", &["read", "mhl", "export"]),
     ("tokio", &["daemon", "web"]),
+    ("ureq", &["notify"]),
     ("axum", &["web", "daemon"]),
     ("sd_notify", &["daemon"]),
     ("clap", &["cli", "main"]),

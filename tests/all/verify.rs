@@ -329,8 +329,8 @@ fn a_report_lies_where_it_was_asked_for_and_other_kinds_are_refused_first() {
     let read: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!((&read["files"], &read["good"]), (&6.into(), &6.into()));
     let (station, mut catalog) = station(&place);
-    let html = PatrolRequest { report: Some(place.path("r.html")), ..at_once() };
-    let refused = patrol::patrol(&station, &mut catalog, &html, &Silent).unwrap_err();
+    let csv = PatrolRequest { report: Some(place.path("r.csv")), ..at_once() };
+    let refused = patrol::patrol(&station, &mut catalog, &csv, &Silent).unwrap_err();
     assert!(matches!(refused, PatrolError::ReportName(_)), "{refused}");
 }
 

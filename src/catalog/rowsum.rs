@@ -152,6 +152,10 @@ pub(super) static PART_PROOF: LazyLock<Sealed> = LazyLock::new(|| {
     )
 });
 
-pub(super) fn all() -> [&'static Sealed; 8] {
-    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF]
+// A key of one column is given twice.
+pub(super) static DOUBT: LazyLock<Sealed> =
+    LazyLock::new(|| Sealed::new("doubt", ["seq", "seq"], "seq, kind, at, station, why"));
+
+pub(super) fn all() -> [&'static Sealed; 9] {
+    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF, &DOUBT]
 }

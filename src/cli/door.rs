@@ -6,9 +6,10 @@ use super::print::Out;
 use super::report::Failure;
 use super::stop::Stop;
 use anyhow::Context;
-use goodgate::catalog::{CardRow, Catalog, CatalogError};
+use goodgate::catalog::{CardRow, Catalog, CatalogError, Signed, station_of};
 use goodgate::config::Config;
-use goodgate::ingest::Station;
+use goodgate::disk::lock::{self, Lock};
+use goodgate::ingest::{self, Station};
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -23,6 +24,7 @@ pub struct Door {
     /// Absolute.
     pub catalog_path: PathBuf,
     stop: OnceCell<Stop>,
+    held: OnceCell<Option<Lock>>,
 }
 
 impl Door {
@@ -37,13 +39,64 @@ impl Door {
         }
         let state = catalog_path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let station = Station { config, state, hostname: hostname(), version: env!("CARGO_PKG_VERSION") };
-        Ok(Door { out, global, station, config_file, catalog_path, stop: OnceCell::new() })
+        Ok(Door { out, global, station, config_file, catalog_path, stop: OnceCell::new(), held: OnceCell::new() })
     }
 
     /// For work that writes, and for verdicts: they write down what was seen.
     pub fn catalog(&self) -> anyhow::Result<Catalog> {
-        let who = format!("{}@{}", user(), self.station.hostname);
-        Ok(Catalog::open(&self.catalog_path)?.signed(&who, self.station.version))
+        self.hold()?;
+        let signed = self.signed();
+        let catalog = Catalog::open(&self.catalog_path).map_err(|e| self.told(e))?;
+        Ok(catalog.signed(&signed.who, &signed.version))
+    }
+
+    pub fn signed(&self) -> Signed {
+        Signed { who: format!("{}@{}", user(), self.station.hostname), version: self.station.version.into() }
+    }
+
+    fn locks(&self) -> PathBuf {
+        self.station.state.join("locks")
+    }
+
+    fn lock_name(&self) -> String {
+        format!("catalog {}", self.catalog_path.file_name().unwrap_or_default().to_string_lossy())
+    }
+
+    /// From now to its end this process uses the catalog: nobody may put another file in its place.
+    pub fn hold(&self) -> anyhow::Result<()> {
+        if self.held.get().is_some() {
+            return Ok(());
+        }
+        // Where no lock can be kept, the catalog itself will say what is wrong.
+        let held = match lock::try_share(&self.locks(), &self.lock_name()) {
+            Ok(None) => return Err(busy("the catalog is being restored or rebuilt")),
+            Ok(held) => held,
+            Err(_) => None,
+        };
+        let _ = self.held.set(held);
+        Ok(())
+    }
+
+    /// Nobody else uses the catalog as long as this is held.
+    pub fn alone(&self) -> anyhow::Result<Lock> {
+        let lock = lock::try_lock(&self.locks(), &self.lock_name());
+        let lock = lock.with_context(|| format!("cannot lock in \"{}\"", self.locks().display()))?;
+        lock.ok_or_else(|| busy("another goodgate process uses the catalog"))
+    }
+
+    /// A damaged catalog stays as it is, and what can be done about it is named.
+    fn told(&self, e: CatalogError) -> anyhow::Error {
+        let CatalogError::Corrupt { path, .. } = &e else { return e.into() };
+        let station = station_of(path);
+        let backup = ingest::newest_backup(&self.station.config, station.as_deref());
+        let restore = match backup {
+            Some(backup) => format!("goodgate restore \"{}\", the newest backup at hand", backup.display()),
+            None => "goodgate restore DEST/.goodgate/catalog/NAME.db, the newest one of a destination".into(),
+        };
+        let hint = format!(
+            "nothing was changed, and the file is kept: {restore}; without one: goodgate rebuild DEST..."
+        );
+        Failure::new(e.to_string()).hint(hint).into()
     }
 
     /// For answers from the catalog alone, beside whoever writes. A catalog that does not exist yet is made.
@@ -51,9 +104,13 @@ impl Door {
         if !self.catalog_path.exists() {
             return self.catalog();
         }
+        // A reader makes nothing, such as a folder for locks beside a backup that it looks at.
+        if self.locks().is_dir() {
+            self.hold()?;
+        }
         match Catalog::open_read_only(&self.catalog_path) {
             Err(CatalogError::Older { .. }) => self.catalog(),
-            opened => Ok(opened?),
+            opened => opened.map_err(|e| self.told(e)),
         }
     }
 
@@ -87,6 +144,10 @@ impl Door {
             }
         }
     }
+}
+
+fn busy(what: &str) -> anyhow::Error {
+    Failure::new(what).hint("wait for it, or stop the daemon first; goodgate jobs shows what is at work").into()
 }
 
 /// The parts of the environment that choose files; an argument, so that tests need not change the process.

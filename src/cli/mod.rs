@@ -21,9 +21,11 @@ mod mhl;
 mod offload;
 mod patrol;
 mod print;
+mod rebuild;
 mod register;
 mod repair;
 mod report;
+mod restore;
 mod retire;
 mod show;
 mod sql;
@@ -95,6 +97,8 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Show(a) => show::run(&door, a),
         Verb::Sql(a) => sql::run(&door, a),
         Verb::Backup(a) => backup::run(&door, a),
+        Verb::Restore(a) => restore::run(&door, a),
+        Verb::Rebuild(a) => rebuild::run(&door, a),
         Verb::Check => check::run(&door),
         Verb::Config(a) => config::run(&door, a),
         Verb::Doctor => doctor::run(&door),

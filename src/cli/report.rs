@@ -167,7 +167,11 @@ fn of_catalog(e: &CatalogError) -> (Option<String>, Exit) {
         CatalogError::Newer { .. } => "install the newer program, or name another catalog: --catalog FILE",
         CatalogError::Older { .. } => "run any writing command once, such as goodgate status",
         CatalogError::NotOurs { .. } => "name another file: --catalog FILE",
-        CatalogError::Corrupt { .. } => "keep the file aside, put a backup in its place, and run goodgate check",
+        CatalogError::Corrupt { .. } => {
+            "the file is kept; goodgate restore DEST/.goodgate/catalog/NAME.db, or goodgate rebuild DEST..."
+        }
+        CatalogError::NoBackup { .. } => "try another backup; without a good one: goodgate rebuild DEST...",
+        CatalogError::Present { .. } => "--replace keeps it under a dated name and puts the other in its place",
         CatalogError::Busy { .. } => "another goodgate holds it; try again in a moment",
         CatalogError::Full { .. } => "make room on the disk of the catalog",
         CatalogError::Backup { .. } => "name a file that does not exist yet, on a disk with room",

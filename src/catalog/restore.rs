@@ -358,8 +358,8 @@ fn keep_aside(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
     if path.symlink_metadata().is_err() && log.symlink_metadata().is_err() {
         return Ok(None);
     }
-    let dated = format!(".{}.kept", now.strftime("%Y-%m-%d_%H%M%SZ"));
-    let names = std::iter::once(dated.clone()).chain((2..1000).map(|n| format!("{dated}-{n}")));
+    let dated = now.strftime("%Y-%m-%d_%H%M%SZ");
+    let names = std::iter::once(format!(".{dated}.kept")).chain((2..1000).map(|n| format!(".{dated}-{n}.kept")));
     let free = |p: &PathBuf| [p.clone(), with(p, "-wal")].iter().all(|p| p.symlink_metadata().is_err());
     let kept = names.map(|n| with(path, &n)).find(free).ok_or_else(|| io::Error::from(ErrorKind::AlreadyExists))?;
     let had_file = link(path, &kept)?;

@@ -6,10 +6,10 @@ use super::print::Out;
 use super::report::Failure;
 use super::stop::Stop;
 use anyhow::Context;
-use goodgate::catalog::{CardRow, Catalog, CatalogError, Signed, station_of};
+use goodgate::catalog::{CardRow, Catalog, CatalogError, Signed};
 use goodgate::config::Config;
 use goodgate::disk::lock::{self, Lock};
-use goodgate::ingest::{self, Station};
+use goodgate::ingest::Station;
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -46,8 +46,7 @@ impl Door {
     pub fn catalog(&self) -> anyhow::Result<Catalog> {
         self.hold()?;
         let signed = self.signed();
-        let catalog = Catalog::open(&self.catalog_path).map_err(|e| self.told(e))?;
-        Ok(catalog.signed(&signed.who, &signed.version))
+        Ok(Catalog::open(&self.catalog_path)?.signed(&signed.who, &signed.version))
     }
 
     pub fn signed(&self) -> Signed {
@@ -84,20 +83,6 @@ impl Door {
         lock.ok_or_else(|| busy("another goodgate process uses the catalog"))
     }
 
-    /// A damaged catalog stays as it is, and what can be done about it is named.
-    fn told(&self, e: CatalogError) -> anyhow::Error {
-        let CatalogError::Corrupt { path, .. } = &e else { return e.into() };
-        let station = station_of(path);
-        let backup = ingest::newest_backup(&self.station.config, station.as_deref());
-        let restore = match backup {
-            Some(backup) => format!("goodgate restore \"{}\", the newest backup at hand", backup.display()),
-            None => "goodgate restore DEST/.goodgate/catalog/NAME.db, the newest one of a destination".into(),
-        };
-        let hint = format!(
-            "nothing was changed, and the file is kept: {restore}; without one: goodgate rebuild DEST..."
-        );
-        Failure::new(e.to_string()).hint(hint).into()
-    }
 
     /// For answers from the catalog alone, beside whoever writes. A catalog that does not exist yet is made.
     pub fn reader(&self) -> anyhow::Result<Catalog> {
@@ -110,7 +95,7 @@ impl Door {
         }
         match Catalog::open_read_only(&self.catalog_path) {
             Err(CatalogError::Older { .. }) => self.catalog(),
-            opened => opened.map_err(|e| self.told(e)),
+            opened => Ok(opened?),
         }
     }
 

@@ -78,8 +78,13 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     // The log is all that a daemon says.
     let verbose = cli.global.verbose + u8::from(matches!(cli.verb, Verb::Daemon));
     start_logging(verbose, cli.global.quiet);
-    let mut door = Door::open(cli.global, out.clone())?;
-    match cli.verb {
+    let door = Door::open(cli.global, out.clone())?;
+    let config = door.station.config.clone();
+    answer(door, cli.verb).map_err(|e| report::of_damage(e, &config))
+}
+
+fn answer(mut door: Door, verb: Verb) -> anyhow::Result<Exit> {
+    match verb {
         Verb::Offload(a) => offload::run(&mut door, a),
         Verb::Register(a) => register::run(&door, a),
         Verb::Daemon => daemon::run(door),

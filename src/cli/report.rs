@@ -1,10 +1,10 @@
 //! Exit codes, and what a person reads when something failed: the error and one line with the next step.
 
 use clap::error::{ContextKind, ContextValue};
-use goodgate::catalog::CatalogError;
-use goodgate::config::ConfigError;
+use goodgate::catalog::{CatalogError, station_of};
+use goodgate::config::{Config, ConfigError};
 use goodgate::daemon::DaemonError;
-use goodgate::ingest::IngestError;
+use goodgate::ingest::{self, IngestError};
 use goodgate::mhl::{HistoryFault, MhlError};
 use goodgate::offload::plan::Refusal;
 use goodgate::patrol::PatrolError;
@@ -112,6 +112,24 @@ pub fn failure(e: &anyhow::Error) -> Failure {
     });
     let (hint, exit) = known.unwrap_or((None, Exit::Failed));
     Failure { error: causes.join(": "), hint, exit }
+}
+
+/// What can be done about a damaged catalog, with the backup to take. The file stays as it is.
+pub fn of_damage(e: anyhow::Error, config: &Config) -> anyhow::Error {
+    let damaged = e.chain().find_map(|cause| {
+        let of_ingest = cause.downcast_ref().and_then(|e| if let IngestError::Catalog(e) = e { Some(e) } else { None });
+        let of_patrol = cause.downcast_ref().and_then(|e| if let PatrolError::Catalog(e) = e { Some(e) } else { None });
+        let of_daemon = cause.downcast_ref().and_then(|e| if let DaemonError::Catalog(e) = e { Some(e) } else { None });
+        let damaged = cause.downcast_ref::<CatalogError>().or(of_ingest).or(of_patrol).or(of_daemon);
+        damaged.and_then(|e| if let CatalogError::Corrupt { path, .. } = e { Some(path) } else { None })
+    });
+    let Some(path) = damaged else { return e };
+    let restore = match ingest::newest_backup(config, station_of(path).as_deref()) {
+        Some(backup) => format!("goodgate restore \"{}\" (the newest backup at hand)", backup.display()),
+        None => "goodgate restore DEST/.goodgate/catalog/NAME.db, the newest of a destination".into(),
+    };
+    let hint = format!("the file is kept as it is; {restore}; without a backup: goodgate rebuild DEST...");
+    Failure { hint: Some(hint), ..failure(&e) }.into()
 }
 
 fn of_ingest(e: &IngestError) -> (Option<String>, Exit) {
@@ -251,7 +269,6 @@ pub fn of_clap(e: &clap::Error) -> Failure {
 mod tests {
     use super::*;
     use anyhow::Context;
-    use goodgate::config::Config;
     use std::path::PathBuf;
 
     #[test]

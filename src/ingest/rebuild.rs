@@ -6,7 +6,7 @@
 
 use super::backups;
 use super::{IngestError, Register, Station, places, register, standing};
-use crate::catalog::Catalog;
+use crate::catalog::{CardRow, Catalog, FileRow};
 use crate::clip::{CardId, SourceKind};
 use crate::disk::entries::EntryKind;
 use crate::disk::{Root, facts};
@@ -112,7 +112,10 @@ pub fn rebuild(
             });
             continue;
         }
-        let into = cards.get(&copy.group).copied();
+        let into = match cards.get(&copy.group) {
+            Some(card) => Some(*card),
+            None => copy.known_by_its_bytes(catalog)?,
+        };
         let request = Register {
             path: copy.path.clone(),
             roll: Some(copy.roll.clone()).filter(|_| into.is_none()),
@@ -254,6 +257,25 @@ impl Copy {
             true => Ok(Known::Done(row.card)),
             false => Ok(Known::Begun(row.card)),
         }
+    }
+
+    /// A card of an earlier run, all of whose files this copy's history lists with the same bytes.
+    fn known_by_its_bytes(&self, catalog: &Catalog) -> Result<Option<CardId>, IngestError> {
+        let many = self.records.len() as u64;
+        let registered = |c: &CardRow| c.source_kind == SourceKind::Registered && c.files == many && many > 0;
+        for card in catalog.cards()?.into_iter().filter(registered) {
+            let same = |row: &FileRow| {
+                let (Some(digests), Some(record)) = (&row.digests, self.records.get(&row.file.relpath)) else {
+                    return false;
+                };
+                let mut common = record.known.iter().filter_map(|k| Some((&k.digest, digests.get(k.digest.format)?)));
+                common.next().is_some_and(|(a, b)| *a == b)
+            };
+            if catalog.file_digests(card.id)?.iter().all(same) {
+                return Ok(Some(card.id));
+            }
+        }
+        Ok(None)
     }
 
     fn origin(&self) -> String {

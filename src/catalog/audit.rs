@@ -2,10 +2,10 @@
 
 use super::error::{CatalogError, Fault, of_sqlite};
 use super::{Catalog, custody, doubt, rowsum, schema};
+use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;

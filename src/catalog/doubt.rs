@@ -39,7 +39,9 @@ impl Catalog {
 
     /// It was made by `rebuild`, which may go on.
     pub fn is_rebuilt(&self) -> Result<bool, CatalogError> {
-        self.read(|c| Ok(c.query_row("SELECT count(*) FROM doubt WHERE kind = 'rebuilt'", [], |r| r.get::<_, i64>(0))? > 0))
+        self.read(|c| {
+            Ok(c.query_row("SELECT count(*) FROM doubt WHERE kind = 'rebuilt'", [], |r| r.get::<_, i64>(0))? > 0)
+        })
     }
 }
 
@@ -90,7 +92,9 @@ pub struct Head {
 impl Catalog {
     /// The last row that was written.
     pub fn head(&self) -> Result<Head, CatalogError> {
-        Ok(self.custody_head()?.map_or(Head { rows: 0, hash: [0; 8] }, |(rows, hash)| Head { rows, hash: short(&hash) }))
+        Ok(self
+            .custody_head()?
+            .map_or(Head { rows: 0, hash: [0; 8] }, |(rows, hash)| Head { rows, hash: short(&hash) }))
     }
 
     /// Whether that row is part of this catalog's past.
@@ -152,7 +156,9 @@ mod tests {
 
     #[test]
     fn a_doubt_that_was_lost_or_changed_makes_the_catalog_unsound() {
-        for sql in ["DELETE FROM doubt", "UPDATE doubt SET at = '2001-01-01T00:00:00.000Z'", "UPDATE station SET doubts = 0"] {
+        for sql in
+            ["DELETE FROM doubt", "UPDATE doubt SET at = '2001-01-01T00:00:00.000Z'", "UPDATE station SET doubts = 0"]
+        {
             let mut s = Station::offloaded();
             s.cat.put_back(PutBack::Restored, "it was restored", at(50)).unwrap();
             s.cat.conn.execute(sql, []).unwrap();

@@ -91,12 +91,7 @@ pub fn restore(
 }
 
 /// A new catalog for a rebuild, where there is none yet that a rebuild began. Gives where the old one is kept.
-pub fn begin_anew(
-    path: &Path,
-    replace: bool,
-    signed: Signed,
-    now: Timestamp,
-) -> Result<Option<PathBuf>, CatalogError> {
+pub fn begin_anew(path: &Path, replace: bool, signed: Signed, now: Timestamp) -> Result<Option<PathBuf>, CatalogError> {
     let path = place(path)?;
     if let Present::There(conn) = Present::look(&path)? {
         drop(conn);

@@ -83,7 +83,6 @@ impl Door {
         lock.ok_or_else(|| busy("another goodgate process uses the catalog"))
     }
 
-
     /// For answers from the catalog alone, beside whoever writes. A catalog that does not exist yet is made.
     pub fn reader(&self) -> anyhow::Result<Catalog> {
         if !self.catalog_path.exists() {

@@ -44,7 +44,10 @@ pub fn run(door: &Door, a: Rebuild) -> anyhow::Result<Exit> {
     for failed in &report.failed {
         out.line(format!("not rebuilt: \"{}\": {}", failed.path, failed.error));
     }
-    out.line(format!("{} in the catalog; none is safe to format by it, as it read no card", count(report.cards.len() as u64, "card")));
+    out.line(format!(
+        "{} in the catalog; none is safe to format by it, as it read no card",
+        count(report.cards.len() as u64, "card")
+    ));
     let failed = report.failed.iter().map(|f| if f.history { Exit::History } else { Exit::Failed });
     Ok(report.cards.iter().map(register::exit).chain(failed).fold(Exit::Good, Exit::max))
 }

@@ -32,6 +32,8 @@ pub fn run(door: &Door, a: Restore) -> anyhow::Result<Exit> {
         Some(_) => {}
         None => out.line("what was recorded later is not in it: offload or register those cards again"),
     }
-    out.line("no copy counts that was proven before: goodgate verify reads them all again, goodgate verify ROLL one card's");
+    out.line(
+        "no copy counts that was proven before: goodgate verify reads them all again, goodgate verify ROLL one card's",
+    );
     Ok(Exit::Good)
 }

@@ -25,7 +25,7 @@ const KEPT: usize = 3;
 const FOLDER: &str = ".goodgate/catalog";
 const STAGE: &str = ".goodgate-backup-";
 const PART: &str = ".goodgate-part";
-const CHUNK: usize = 4 << 20;
+const CHUNK: usize = 256 << 10;
 
 /// A destination that can be reached now.
 struct Shelf {
@@ -65,9 +65,9 @@ pub(crate) fn back_up(
             // What is known good on the destinations must not make room for it.
             return Err(format!("it is damaged ({first}): goodgate check"));
         }
-        let mut laid = false;
+        let (mut laid, mut buf) = (false, buffer(CHUNK));
         for shelf in &lacking {
-            match lay(shelf, &stage.0, &name).and_then(|()| rotate(&shelf.root, &name, instead)) {
+            match lay(shelf, &stage.0, &name, &mut buf).and_then(|()| rotate(&shelf.root, &name, instead)) {
                 Ok(()) => laid = true,
                 Err(e) => note(format!("the catalog is not backed up in \"{}\": {e}", shelf.root.path().display())),
             }
@@ -103,6 +103,9 @@ fn shelves(catalog: &Catalog, card: CardId) -> Result<Vec<Shelf>, IngestError> {
     let mut out = Vec::new();
     let cards = catalog.cards()?;
     let volumes = catalog.volumes()?;
+    // A mount hidden below another one has its point answered by that one.
+    let answers = |m: facts::Mount| facts::of(&m.point).ok().filter(|f| f.mount.id == m.id);
+    let mounted: Vec<Facts> = facts::mounts().unwrap_or_default().into_iter().filter_map(answers).collect();
     // Nothing is ever written to a card.
     let is_card = |volume| cards.iter().any(|c| c.source_kind == SourceKind::Card && c.volume == volume);
     for rows in [catalog.copy_roots(card)?, catalog.all_copy_roots()?] {
@@ -112,10 +115,14 @@ fn shelves(catalog: &Catalog, card: CardId) -> Result<Vec<Shelf>, IngestError> {
             if !seen.insert((row.volume, place.clone())) {
                 continue;
             }
-            let Some(path) = facts::find_mounted(&volume.key, &place).ok().flatten() else { continue };
-            let (Ok(root), Ok(facts)) = (Root::open(&path), facts::of(&path)) else { continue };
-            if facts.volume_key == volume.key && is_destination(&root) {
-                out.push(Shelf { root, facts });
+            let of_volume = mounted.iter().filter(|f| f.volume_key == volume.key);
+            let Some((facts, way)) = of_volume.filter_map(|f| Some((f, place.strip_prefix(&f.place)?))).next() else {
+                continue;
+            };
+            // From the mount itself down: what is unmounted now leads to no other folder.
+            let Ok(root) = Root::open(&facts.mount.point).and_then(|point| point.sub_root(&way)) else { continue };
+            if mount_id(&root) == Some(facts.mount.id) && is_destination(&root) {
+                out.push(Shelf { root, facts: facts.clone() });
             }
         }
         if !out.is_empty() {
@@ -123,6 +130,10 @@ fn shelves(catalog: &Catalog, card: CardId) -> Result<Vec<Shelf>, IngestError> {
         }
     }
     Ok(out)
+}
+
+fn mount_id(root: &Root) -> Option<u64> {
+    facts::mount_id_of(root.fd()).ok()
 }
 
 pub(super) fn is_destination(root: &Root) -> bool {
@@ -146,7 +157,7 @@ fn own(root: &Root, station: &str) -> Vec<BackupName> {
     out
 }
 
-fn lay(shelf: &Shelf, from: &Path, name: &BackupName) -> io::Result<()> {
+fn lay(shelf: &Shelf, from: &Path, name: &BackupName, buf: &mut Buffer) -> io::Result<()> {
     let root = &shelf.root;
     root.still_here()?;
     if shelf.facts.mount.read_only {
@@ -165,9 +176,8 @@ fn lay(shelf: &Shelf, from: &Path, name: &BackupName) -> io::Result<()> {
     let mut file = File::open(from)?;
     let size = file.metadata()?.len();
     let mut temp = Temp::create(root, &temp, size)?;
-    let mut buf = buffer(CHUNK);
-    let written = write(&mut temp, &mut file, &mut buf);
-    let proven = written.and_then(|sum| match digest(root, temp.relpath(), &shelf.facts, &mut buf)? {
+    let written = write(&mut temp, &mut file, buf);
+    let proven = written.and_then(|sum| match digest(root, temp.relpath(), &shelf.facts, buf)? {
         read if read == sum => Ok(()),
         _ => Err(io::Error::other("it was read back with other bytes")),
     });

@@ -203,8 +203,7 @@ impl Copy {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let named = evidence.as_ref().and_then(|e| e.roll.clone()).filter(|r| places::check_roll(r).is_ok());
         let roll = named.unwrap_or(name);
-        let mut copy =
-            Copy { path, roll, records: BTreeMap::new(), evidence, group: 0, refused: None, faulty: false };
+        let mut copy = Copy { path, roll, records: BTreeMap::new(), evidence, group: 0, refused: None, faulty: false };
         match Root::open(&copy.path).map(|root| History::read(&root)) {
             Ok(Ok(history)) => copy.records = history.map(|h| h.records).unwrap_or_default(),
             Ok(Err(fault)) => (copy.refused, copy.faulty) = (Some(fault.to_string()), true),
@@ -213,7 +212,8 @@ impl Copy {
         // Only where we made a destination may a medium that can be carried away be written to.
         let removable = facts::of(&copy.path).is_ok_and(|f| f.removable);
         if removable && copy.refused.is_none() && !copy.path.parent().is_some_and(is_destination) {
-            copy.refused = Some("it lies on a removable volume that is no destination of ours, and may be a card".into());
+            copy.refused =
+                Some("it lies on a removable volume that is no destination of ours, and may be a card".into());
         }
         copy
     }

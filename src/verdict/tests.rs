@@ -338,7 +338,8 @@ fn after_the_catalog_was_put_back_a_copy_counts_when_it_was_read_again() {
     assert_eq!(v.line(), said);
     assert_eq!(v.reasons().len(), 2, "{:?}", v.reasons());
     assert_eq!(v.copies()[0].verified, 0);
-    let again = |e: &mut Evidence, copy: usize| e.files.iter_mut().for_each(|f| f.copies[copy].proven_at = Some(at(11)));
+    let again =
+        |e: &mut Evidence, copy: usize| e.files.iter_mut().for_each(|f| f.copies[copy].proven_at = Some(at(11)));
     again(&mut e, 0);
     assert_eq!(verdict(&e).line(), said, "one copy is not enough");
     again(&mut e, 1);

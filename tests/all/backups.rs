@@ -128,7 +128,8 @@ fn what_is_no_sound_backup_is_refused_and_nothing_is_changed() {
         ("half", good[..good.len() / 2].to_vec()),
         ("head", [b"SQLite format 3\0".to_vec(), pattern(8000, 5)].concat()),
     ];
-    for (what, word) in [("a path", &b"CLIPS/A001C001.MOV"[..]), ("the log", b"job started"), ("a page", b"CREATE TABLE copy ")]
+    for (what, word) in
+        [("a path", &b"CLIPS/A001C001.MOV"[..]), ("the log", b"job started"), ("a page", b"CREATE TABLE copy ")]
     {
         let mut bytes = good.clone();
         let at = bytes.windows(word.len()).position(|w| w == word).unwrap_or_else(|| panic!("no {what}"));
@@ -273,14 +274,22 @@ fn a_damaged_catalog_makes_no_room_for_itself() {
 
 #[test]
 fn a_kill_in_a_backup_leaves_nothing_that_the_next_one_does_not_clear() {
-    for rule in ["sync|/a/.goodgate/catalog/|1|1|killed", "rename2|/a/.goodgate/catalog/|1|1|killed", "sync|/.goodgate-backup-|1|1|kill"] {
+    for rule in [
+        "sync|/a/.goodgate/catalog/|1|1|killed",
+        "rename2|/a/.goodgate/catalog/|1|1|killed",
+        "sync|/.goodgate-backup-|1|1|kill",
+    ] {
         let place = Place::new().with_card();
         let args = ["offload", "card/A001", "--to", "a", "--to", "b", "--json", "--no-media"];
         let said = Faulty::run(&place, &args, &[rule]).said();
         assert_eq!(said.code, 128 + 9, "{rule}: {}", said.stderr);
         place.offload(&["--no-media"]).expect(0);
         let whole = |n: &String| n.ends_with(".db") && !n.starts_with('.');
-        assert!(lying(&place, "a").iter().all(whole) && !lying(&place, "a").is_empty(), "{rule}: {:?}", lying(&place, "a"));
+        assert!(
+            lying(&place, "a").iter().all(whole) && !lying(&place, "a").is_empty(),
+            "{rule}: {:?}",
+            lying(&place, "a")
+        );
         assert_eq!(beside(&place), [""; 0], "{rule}");
     }
 }
@@ -384,10 +393,10 @@ fn a_damaged_catalog_is_told_with_the_backup_to_take_and_is_kept_as_it_is() {
 }
 
 /// Two rolls on two destinations, and no catalog.
-fn lost() -> Place {
+fn lost(more: &[&str]) -> Place {
     let place = Place::new().with_card();
     wav(&place.path("card/A001/S001.WAV"));
-    place.offload(&[]).expect(0);
+    place.offload(more).expect(0);
     second(&place).expect(0);
     lose(&place);
     std::fs::remove_dir_all(place.path("a/.goodgate/catalog")).unwrap();
@@ -401,7 +410,7 @@ fn rebuild(place: &Place, more: &[&str]) -> Said {
 
 #[test]
 fn a_catalog_is_rebuilt_from_two_destinations_with_one_card_a_roll() {
-    let place = lost();
+    let place = lost(&[]);
     let trees = |place: &Place| {
         let skip = |p: &Path| p.starts_with(".goodgate") || p.components().any(|c| c.as_os_str() == "ascmhl");
         [place.tree("a", skip), place.tree("b", skip)]
@@ -444,7 +453,7 @@ fn a_catalog_is_rebuilt_from_two_destinations_with_one_card_a_roll() {
 #[test]
 fn a_damaged_copy_is_found_in_the_rebuild_whichever_comes_first() {
     for dest in ["a", "b"] {
-        let place = lost();
+        let place = lost(&["--no-media"]);
         flip(&place.path(&format!("{dest}/A001/{CLIP}")), 2_500_000);
         std::fs::remove_file(place.path(&format!("{dest}/A001/NOTES.TXT"))).unwrap();
         let v = rebuild(&place, &["--no-media"]).expect(11).json();
@@ -470,7 +479,7 @@ fn a_damaged_copy_is_found_in_the_rebuild_whichever_comes_first() {
 
 #[test]
 fn a_rebuild_goes_on_and_takes_in_what_comes_later() {
-    let place = lost();
+    let place = lost(&["--no-media"]);
     let args = ["rebuild", "a", "b", "--no-media", "--json"];
     let said = Faulty::run(&place, &args, &["read|/b/A001/CLIPS/|1|1|kill"]).said();
     assert_eq!(said.code, 128 + 9, "{}", said.stderr);

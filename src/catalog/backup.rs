@@ -135,7 +135,9 @@ pub(super) fn publish(temp: &Path, dest: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::tests::{Station, at};
+    use crate::catalog::tests::{Station, at, card_of, read_of};
+    use crate::progress::Intent;
+    use std::time::Instant;
 
     #[test]
     fn a_backup_opens_and_holds_all() {
@@ -162,6 +164,27 @@ mod tests {
         assert!(publish(&temp, &dest).is_err());
         assert_eq!(std::fs::read(&dest).unwrap(), b"mine");
         assert!(s.cat.backup(&s.dir.path().join("none/backup.db")).is_err());
+    }
+
+    #[test]
+    #[ignore = "100,000 files"]
+    fn a_hundred_thousand_files_are_backed_up_in_seconds() {
+        let paths: Vec<String> = (0..100_000).map(|n| format!("CLIPS/{n:06}.RDC/{n:06}_001.R3D")).collect();
+        let mut s = Station::with(&card_of(&paths.iter().map(String::as_str).collect::<Vec<_>>()));
+        for part in paths.chunks(2000) {
+            let of = |p: &String| [Intent::Read(Box::new(read_of(p, 1))), s.proven(0, p), s.proven(1, p)];
+            let intents: Vec<Intent> = part.iter().flat_map(of).collect();
+            s.cat.apply(s.card, &intents, at(1)).unwrap();
+        }
+        let begun = Instant::now();
+        let dest = s.dir.path().join("snapshot");
+        s.cat.copy_to(&dest).unwrap();
+        let copied = begun.elapsed();
+        std::fs::remove_file(&dest).unwrap();
+        assert_eq!(s.cat.snapshot(&dest).unwrap(), [""; 0]);
+        let (all, bytes) = (begun.elapsed() - copied, dest.metadata().unwrap().len());
+        println!("{} MB: copied in {copied:?}, copied and checked in {all:?}", bytes / 1_000_000);
+        assert!(all.as_secs() < 60, "{all:?}");
     }
 
     #[test]

@@ -103,6 +103,20 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// Whether more happened after that row than that the same files were read again, and equal: what is newly written is
+    /// sealed, or a finding.
+    pub fn is_news_since(&self, head: Head) -> Result<bool, CatalogError> {
+        self.read(|c| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM custody WHERE seq > ?1
+                                      AND act NOT IN ('job', 'note', 'read', 'wrote', 'proved'))
+                           OR EXISTS (SELECT 1 FROM card k WHERE NOT EXISTS
+                                      (SELECT 1 FROM custody u WHERE u.card_id = k.id AND u.seq <= ?1))";
+            Ok(c.query_row(sql, [super::int(head.rows)], |r| r.get(0))?)
+        })
+    }
+}
+
 pub(super) fn has_been_at(c: &Connection, head: Head) -> Result<bool, Fault> {
     if head.rows == 0 {
         return Ok(true);
@@ -139,6 +153,19 @@ mod tests {
         s.cat.put_back(PutBack::Behind, "again", at(40)).unwrap();
         assert_eq!(s.cat.evidence(s.card).unwrap().doubt.unwrap().at, at(50));
         assert!(s.cat.check().unwrap().is_empty() && s.cat.evidence(s.card).unwrap().catalog_sound);
+    }
+
+    #[test]
+    fn to_read_the_same_again_is_no_news() {
+        let mut s = Station::offloaded();
+        let head = s.cat.head().unwrap();
+        assert!(s.cat.is_news_since(Head { rows: 0, ..head }).unwrap(), "the card itself");
+        let proof = Proof { size_bytes: 5_000_000, mtime_ns: 7, read_back: ReadBack::Device };
+        s.cat.mark_proven(s.roots[0], &rel(CLIP), proof, at(9)).unwrap();
+        s.cat.log(s.card, None, "verify: all good", at(9)).unwrap();
+        assert!(s.cat.head().unwrap() > head && !s.cat.is_news_since(head).unwrap());
+        s.cat.retire_copy_root(s.roots[1], "sold", at(10)).unwrap();
+        assert!(s.cat.is_news_since(head).unwrap());
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub use marks::{Mark, Seen};
 pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
 pub use record::{CopyRow, FileRow, Proof};
 pub use repairs::{Holder, RepairRow};
-pub use restore::{BackupInfo, Lost, Restored, begin_anew, restore, station_of};
+pub use restore::{BackupInfo, Lost, Restored, begin_anew, restore, still_told};
 pub use retired::AcceptedCopy;
 pub use search::{Found, asks_safe};
 pub use show::ClipFull;

@@ -110,11 +110,16 @@ pub fn begin_anew(path: &Path, replace: bool, signed: Signed, now: Timestamp) ->
     stage.take_place(&path, now)
 }
 
-/// The id of a catalog, as far as a damaged one can still tell it.
-pub fn station_of(path: &Path) -> Option<String> {
+/// The id of a catalog and the destinations that it names, as far as a damaged one can still tell them.
+pub fn still_told(path: &Path) -> (Option<String>, Vec<PathBuf>) {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).ok()?;
-    conn.query_row("SELECT id FROM station", [], |r| r.get(0)).ok()
+    let Ok(conn) = Connection::open_with_flags(path, flags) else { return (None, Vec::new()) };
+    let id = conn.query_row("SELECT id FROM station", [], |r| r.get(0)).ok();
+    let destinations = || -> rusqlite::Result<Vec<PathBuf>> {
+        let mut statement = conn.prepare("SELECT DISTINCT destination FROM copy_root LIMIT 100")?;
+        statement.query_map([], |r| r.get::<_, String>(0).map(PathBuf::from))?.collect()
+    };
+    (id, destinations().unwrap_or_default())
 }
 
 fn day(at: Timestamp) -> String {

@@ -1,7 +1,7 @@
 //! Exit codes, and what a person reads when something failed: the error and one line with the next step.
 
 use clap::error::{ContextKind, ContextValue};
-use goodgate::catalog::{CatalogError, station_of};
+use goodgate::catalog::{CatalogError, still_told};
 use goodgate::config::{Config, ConfigError};
 use goodgate::daemon::DaemonError;
 use goodgate::ingest::{self, IngestError};
@@ -124,7 +124,8 @@ pub fn of_damage(e: anyhow::Error, config: &Config) -> anyhow::Error {
         damaged.and_then(|e| if let CatalogError::Corrupt { path, .. } = e { Some(path) } else { None })
     });
     let Some(path) = damaged else { return e };
-    let restore = match ingest::newest_backup(config, station_of(path).as_deref()) {
+    let (station, destinations) = still_told(path);
+    let restore = match ingest::newest_backup(config, destinations, station.as_deref()) {
         Some(backup) => format!("goodgate restore \"{}\" (the newest backup at hand)", backup.display()),
         None => "goodgate restore DEST/.goodgate/catalog/NAME.db, the newest of a destination".into(),
     };

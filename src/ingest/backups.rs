@@ -5,7 +5,7 @@
 //! read back past the cache, compared, renamed. What goes wrong is a note: no job fails by it.
 
 use super::{IngestError, Station};
-use crate::catalog::{BackupName, Catalog, PutBack};
+use crate::catalog::{BackupName, Catalog, CatalogError, PutBack};
 use crate::clip::{CardId, SourceKind};
 use crate::config::Config;
 use crate::disk::facts::{self, Facts};
@@ -54,8 +54,19 @@ pub(crate) fn back_up(
         let id = catalog.station_id().map_err(|e| e.to_string())?;
         let head = catalog.head().map_err(|e| e.to_string())?;
         let name = BackupName::new(&id, head, Timestamp::now());
-        let lacks = |s: &Shelf| !own(&s.root, &id).iter().any(|known| known.head == head);
-        let lacking: Vec<Shelf> = shelves.into_iter().filter(lacks).collect();
+        // What the job at work has changed already is brought up to date at its end.
+        let is_enough = |known: &BackupName| -> Result<bool, CatalogError> {
+            let same =
+                || Ok::<_, CatalogError>(catalog.has_been_at(known.head)? && !catalog.is_news_since(known.head)?);
+            Ok(known.head == head || (instead.is_none() && same()?))
+        };
+        let mut lacking = Vec::new();
+        for shelf in shelves {
+            let known = own(&shelf.root, &id).iter().map(is_enough).collect::<Result<Vec<bool>, _>>();
+            if !known.map_err(|e| e.to_string())?.contains(&true) {
+                lacking.push(shelf);
+            }
+        }
         if lacking.is_empty() {
             return Ok(None);
         }
@@ -263,9 +274,9 @@ pub(super) fn notice(catalog: &mut Catalog, destination: &Path, now: Timestamp) 
     Ok(())
 }
 
-/// The newest backup that lies on a configured destination, or at the top of a mounted volume; of that catalog, if one
-/// with its id is there.
-pub fn newest_backup(config: &Config, station: Option<&str>) -> Option<PathBuf> {
+/// The newest backup that lies on one of these destinations, a configured one, or at the top of a mounted volume; of that
+/// catalog, if one with its id is there.
+pub fn newest_backup(config: &Config, destinations: Vec<PathBuf>, station: Option<&str>) -> Option<PathBuf> {
     let mounts = facts::mounts().unwrap_or_default();
     let points = mounts.iter().map(|m| m.point.clone()).filter(|p| *p != Path::new("/"));
     let of_mounts = points.flat_map(|point| {
@@ -274,7 +285,7 @@ pub fn newest_backup(config: &Config, station: Option<&str>) -> Option<PathBuf> 
     });
     let configured = config.destinations.iter().flat_map(|d| literal(d.path.text()));
     let mut found: Vec<(bool, BackupName, PathBuf)> = Vec::new();
-    for place in configured.chain(of_mounts) {
+    for place in destinations.into_iter().chain(configured).chain(of_mounts) {
         if !place.join(FOLDER).is_dir() {
             continue;
         }

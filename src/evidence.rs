@@ -107,6 +107,15 @@ pub struct WarningEvidence {
     pub accepted: Option<String>,
 }
 
+/// From then on nothing counts that was proven before: the catalog was put back, and what it forgot may say otherwise.
+/// Each copy counts again once it was read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    pub at: Timestamp,
+    /// A sentence's beginning: "the catalog was ...".
+    pub why: String,
+}
+
 /// All that is known of one card at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
@@ -122,6 +131,8 @@ pub struct Evidence {
     pub source_checks: Vec<String>,
     /// Flags recorded with the newest offload, added to those of the config.
     pub relaxed: Relaxed,
+    /// The latest one.
+    pub doubt: Option<Doubt>,
     /// The catalog passed its quick check.
     pub catalog_sound: bool,
     /// Text of the hold that the card's job waits in.

@@ -5,6 +5,7 @@
 //! `register` does the same for footage that lies in its place already, without the copy.
 
 mod adopt;
+mod backups;
 mod brought;
 mod copying;
 mod derive;
@@ -13,6 +14,7 @@ pub mod looks;
 mod notices;
 mod parts;
 mod places;
+mod rebuild;
 mod recorder;
 mod register;
 mod rig;
@@ -23,6 +25,9 @@ mod takes;
 mod targets;
 
 pub use notices::tell;
+pub(crate) use backups::back_up;
+pub use backups::newest_backup;
+pub use rebuild::{FoundCopy, NotRebuilt, RebuildReport, find_copies, rebuild};
 pub use register::{Register, register};
 pub use rig::{Health, Point, doctor};
 pub use sealing::creator;
@@ -209,7 +214,12 @@ fn finish(
 ) -> Result<Standing, IngestError> {
     let proxies = !no_media && station.config.media.enabled;
     let free = catalog.open_job(job.card)?.is_some_and(|j| j.hold.is_none());
+    let mut laid = None;
     if let Some(mut room) = describe::Room::enter(station, catalog, job.card, proxies, progress)? {
+        if !room.clips.is_empty() {
+            // What the verdict rests on must not wait for the end of the proxies.
+            laid = back_up(station, catalog, job.card, None, progress);
+        }
         room.describe(catalog, progress)?;
         if free {
             step_to(catalog, job, Step::Derive, None)?;
@@ -220,6 +230,7 @@ fn finish(
         catalog.finish_job(job.id, Timestamp::now())?;
         standing.report.step = None;
     }
+    back_up(station, catalog, job.card, laid.as_ref(), progress);
     Ok(standing)
 }
 
@@ -386,6 +397,8 @@ fn write_down(
     note_rotation(catalog, &p.places, progress)?;
     let (mut roots, mut lost) = (Vec::new(), Vec::new());
     for (i, (place, folder)) in p.places.iter().zip(&p.folders).enumerate() {
+        // Before the first proof, which would be doubted with the older ones.
+        backups::notice(catalog, place.base.path(), now)?;
         if let Err(e) = places::mark(place) {
             lost.push(offload::Dead::new(i, &place.name, &e));
         }

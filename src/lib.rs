@@ -16,6 +16,9 @@
 //!                                                 proxy instead of ours, where it agrees
 //!   --catalog-->           a row and its search text          editors see the clip
 //! ```
+//! After the verdict the catalog itself is copied to the destinations. `restore` and `rebuild` put a lost one back; what
+//! was proven before that counts again only when it was read again.
+//!
 //! `register` enters at the manifest: footage that lies in its place already is read and compared there, not copied.
 //! [`verdict`] is the heart: read it first, then `ingest`, which tells the whole story top to bottom.
 //!

@@ -25,7 +25,7 @@ use crate::disk::facts::Facts;
 use crate::disk::lock::{self, Lock};
 use crate::disk::{Root, write};
 use crate::finding::{Finding, FindingKind};
-use crate::ingest::{Station, card_lock_name, device_lock_name};
+use crate::ingest::{Station, back_up, card_lock_name, device_lock_name};
 use crate::patrol::folder::Folder;
 use crate::patrol::scope::{Mounted, Volumes, scope};
 use crate::patrol::{self, PatrolError, Target};
@@ -71,6 +71,7 @@ pub fn repair(
     }
     let mut report = RepairReport { absent: checked.absent, ..RepairReport::default() };
     let mut of_copies = HashSet::new();
+    let mut changed = BTreeSet::new();
     for (copy, parts) in &scope.copies {
         let Some(folder) = yard.folders.get(&copy.id) else { continue };
         let name = escape(folder.path.as_os_str().as_bytes()).into_owned();
@@ -83,8 +84,15 @@ pub fn repair(
         if begun.is_empty() && found.iter().all(|f| f.kind == FindingKind::Extra) {
             continue;
         }
+        let repaired = report.repaired.len();
         let mut bench = Bench::of(&yard, catalog, folder, found, &mut report)?;
         bench.work(begun)?;
+        if report.repaired.len() > repaired {
+            changed.insert(copy.card);
+        }
+    }
+    for card in changed {
+        back_up(station, catalog, card, None, progress);
     }
     // What no catalog row speaks of has nothing that its blocks could be judged by.
     let others = checked.findings.into_iter().filter(|f| f.kind != FindingKind::Extra && !of_copies.contains(&f.copy));

@@ -5,7 +5,7 @@
 
 use crate::clip::{CopyRootId, SourceKind};
 use crate::copy::{CopyState, ReadBack};
-use crate::evidence::{CopyEvidence, CopyRootEvidence, Evidence, FileEvidence, Policy, Presence};
+use crate::evidence::{CopyEvidence, CopyRootEvidence, Doubt, Evidence, FileEvidence, Policy, Presence};
 use crate::finding::FindingKind;
 use crate::relpath::{RelPath, escape};
 use jiff::Timestamp;
@@ -83,10 +83,13 @@ pub fn judge(policy: &Policy, e: &Evidence, now: Timestamp) -> Verdict {
     open.extend(e.hold.iter().map(|hold| format!("the job is on hold: {hold}")));
     if e.card.source_kind == SourceKind::Registered {
         // No number of copies or reads would make it safe: only what is wrong with the footage itself is told.
-        open.extend(in_place_faults(e));
+        open.extend(in_place_faults(&rules, e));
     } else {
+        let lacking = copy_faults(&rules, e, &used);
+        // Enough copies that were read again since are enough.
+        open.extend(doubt_fault(&rules, e).filter(|_| !lacking.is_empty()));
         open.extend(source_faults(&rules, e));
-        open.extend(copy_faults(&rules, e, &used));
+        open.extend(lacking);
     }
     open.extend(warning_faults(e));
     if e.open_job {
@@ -128,6 +131,7 @@ struct Rules<'a> {
     accept_server: bool,
     no_source_reread: bool,
     card_disk: Option<&'a str>,
+    doubt: Option<&'a Doubt>,
 }
 
 /// What makes two copies different: the disk, or on a one-disk station the folder.
@@ -147,6 +151,7 @@ impl<'a> Rules<'a> {
             accept_server: a.accept_server || b.accept_server,
             no_source_reread: a.no_source_reread || b.no_source_reread,
             card_disk: e.card.disk.id.as_deref(),
+            doubt: e.doubt.as_ref(),
         }
     }
 
@@ -212,11 +217,18 @@ impl<'a> Rules<'a> {
         if copy.proven_at.is_none() {
             return Some("the record does not say when it was proven");
         }
+        if self.is_doubted(copy) {
+            return Some("not read again since the catalog was put back");
+        }
         match copy.read_back {
             ReadBack::Cache => Some("read back from memory only, not from the disk"),
             ReadBack::Server if !self.accept_server => Some("a network copy, read back through its server only"),
             _ => None,
         }
+    }
+
+    fn is_doubted(&self, copy: &CopyEvidence) -> bool {
+        self.doubt.is_some_and(|doubt| copy.proven_at.is_none_or(|at| at <= doubt.at))
     }
 
     fn place(&self, root: &'a CopyRootEvidence) -> Option<Place<'a>> {
@@ -370,13 +382,23 @@ fn source_faults(rules: &Rules, e: &Evidence) -> Vec<String> {
     .collect()
 }
 
+/// The catalog was put back, and a copy of this card was not read again since.
+fn doubt_fault(rules: &Rules, e: &Evidence) -> Option<String> {
+    let doubted = |c: &CopyEvidence| c.state == CopyState::Proven && rules.is_doubted(c);
+    let doubt = rules.doubt.filter(|_| e.files.iter().any(|f| f.copies.iter().any(doubted)))?;
+    Some(format!(
+        "{}; what was proven before counts again when it was read again: goodgate verify {}",
+        doubt.why, e.card.roll
+    ))
+}
+
 /// Of footage that is registered where it lies.
-fn in_place_faults(e: &Evidence) -> Vec<String> {
+fn in_place_faults(rules: &Rules, e: &Evidence) -> Vec<String> {
     let noun = noun(e);
     let unread = e.files.iter().filter(|f| f.equal_reads == 0);
     let was = format!("never read whole in the {noun}, or was not what was recorded of it");
     let were = format!("never read whole in the {noun}, or were not what was recorded of them");
-    let mut out = Vec::new();
+    let mut out: Vec<String> = doubt_fault(rules, e).into_iter().collect();
     out.extend(files_fault(unread, [&format!("file was {was}"), &format!("files were {were}")]));
     for (class, by) in
         [(ReadBack::Cache, "from memory only, not from the disk"), (ReadBack::Server, "through its server only")]

@@ -1,5 +1,7 @@
 //! Everything that is tested from outside the crate: one binary, one file a subject.
 
+#[path = "all/backups.rs"]
+mod backups;
 #[path = "all/bad_input.rs"]
 mod bad_input;
 #[path = "all/bench.rs"]

@@ -1,15 +1,13 @@
-//! Reading the catalog from outside: people's own SQL, backups, and the check of the catalog itself.
+//! Reading the catalog from outside: people's own SQL, and the check of the catalog itself.
 
 use super::error::{CatalogError, Fault, of_sqlite};
-use super::{Catalog, custody, rowsum, schema};
+use super::{Catalog, custody, doubt, rowsum, schema};
+use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 use serde_json::Value;
-use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -94,80 +92,39 @@ fn shown(value: ValueRef<'_>) -> Value {
 }
 
 impl Catalog {
-    /// A consistent copy at `dest`, durable when this returns. Never overwrites; needs no write-ahead log beside it.
-    pub fn backup(&self, dest: &Path) -> Result<(), CatalogError> {
-        let wrong = |cause: String| CatalogError::Backup { path: self.path.clone(), dest: dest.to_path_buf(), cause };
-        let name = dest.file_name().ok_or_else(|| wrong("not a file name".into()))?;
-        let folder = dest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if dest.symlink_metadata().is_ok() {
-            return Err(wrong("it exists already".into()));
-        }
-        let mut temp_name = std::ffi::OsString::from(".");
-        temp_name.push(name);
-        temp_name.push(format!(".{}.goodgate-part", uuid::Uuid::now_v7()));
-        let temp = folder.join(temp_name);
-        let done = self.copy_to(&temp).and_then(|()| {
-            publish(&temp, dest)?;
-            File::open(folder)?.sync_all()?;
-            Ok(())
-        });
-        if done.is_err() {
-            // Ours alone: its name holds a fresh id.
-            let _ = std::fs::remove_file(&temp);
-        }
-        done.map_err(|cause| wrong(cause.to_string()))
-    }
-
-    fn copy_to(&self, temp: &Path) -> io::Result<()> {
-        File::create_new(temp)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut copy = Connection::open_with_flags(temp, flags).map_err(io::Error::other)?;
-        let work = |copy: &mut Connection| -> Result<(), Fault> {
-            // All pages in one step: a writer beside us waits, and cannot make the copy start again and again.
-            rusqlite::backup::Backup::new(&self.conn, copy)?.run_to_completion(
-                i32::MAX,
-                Duration::from_millis(50),
-                None,
-            )?;
-            copy.query_row("PRAGMA journal_mode = DELETE", [], |r| r.get::<_, String>(0))?;
-            schema::quick_check(copy)
-        };
-        work(&mut copy).map_err(|fault| io::Error::other(fault.at(temp).to_string()))?;
-        copy.close().map_err(|(_, e)| io::Error::other(e))?;
-        File::open(temp)?.sync_all()
-    }
-
     /// What is wrong with the catalog, in words; nothing when it is sound. Reads the whole file.
     pub fn check(&self) -> Result<Vec<String>, CatalogError> {
-        self.read(|c| {
-            let mut out: Vec<String> = c
-                .prepare("PRAGMA integrity_check")?
-                .query_map([], |r| r.get::<_, String>(0))?
-                .collect::<Result<Vec<_>, _>>()?
-                .into_iter()
-                .filter(|line| line != "ok")
-                .collect();
-            let mut statement = c.prepare("SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1")?;
-            let mut rows = statement.query([])?;
-            while let Some(r) = rows.next()? {
-                out.push(format!(
-                    "{}: {} rows point to rows that are not there",
-                    r.get::<_, String>(0)?,
-                    r.get::<_, i64>(1)?
-                ));
-            }
-            for table in rowsum::all() {
-                match table.broken(c)? {
-                    0 => {}
-                    n => out.push(format!("{}: {n} rows do not hold their checksum", table.table)),
-                }
-            }
-            out.extend(blocks(c)?);
-            out.extend(sequence(c)?);
-            out.extend(custody::check(c)?);
-            Ok(out)
-        })
+        self.read(problems)
     }
+}
+
+/// Of a catalog of this program's schema.
+pub(super) fn problems(c: &Connection) -> Result<Vec<String>, Fault> {
+    let mut out: Vec<String> = c
+        .prepare("PRAGMA integrity_check")?
+        .query_map([], |r| r.get::<_, String>(0))?
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .filter(|line| line != "ok")
+        .collect();
+    let mut statement = c.prepare("SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1")?;
+    let mut rows = statement.query([])?;
+    while let Some(r) = rows.next()? {
+        out.push(format!("{}: {} rows point to rows that are not there", r.get::<_, String>(0)?, r.get::<_, i64>(1)?));
+    }
+    for table in rowsum::all() {
+        match table.broken(c)? {
+            0 => {}
+            n => out.push(format!("{}: {n} rows do not hold their checksum", table.table)),
+        }
+    }
+    out.extend(blocks(c)?);
+    out.extend(sequence(c)?);
+    if !doubt::latest(c)?.1 {
+        out.push("doubt: what is known of the catalog being put back is not whole".into());
+    }
+    out.extend(custody::check(c)?);
+    Ok(out)
 }
 
 fn blocks(c: &Connection) -> Result<Option<String>, Fault> {
@@ -202,22 +159,6 @@ fn sequence(c: &Connection) -> Result<Vec<String>, Fault> {
         out.push(format!("card {id}: {was} files were recorded, {is} rows are there"));
     }
     Ok(out)
-}
-
-/// Takes the final name only if nothing has it.
-fn publish(temp: &Path, dest: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match renameat_with(CWD, temp, CWD, dest, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        // Some FUSE filesystems know no NOREPLACE; a link refuses an existing name as well.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match std::fs::hard_link(temp, dest) {
-            Ok(()) => std::fs::remove_file(temp),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
-            Err(_) if dest.symlink_metadata().is_err() => std::fs::rename(temp, dest),
-            Err(e) => Err(e),
-        },
-        Err(e) => Err(e.into()),
-    }
 }
 
 #[cfg(test)]
@@ -299,33 +240,6 @@ mod tests {
         assert_eq!((found.rows.len(), found.is_capped), (ROWS, true));
         assert!(asked(&s, "SELECT zeroblob(1000000000)").is_err());
         assert_eq!(asked(&s, "SELECT X'0aff', 1e999").unwrap().rows, [vec![json!("0aff"), json!("inf")]]);
-    }
-
-    #[test]
-    fn a_backup_opens_and_holds_all() {
-        let s = Station::offloaded();
-        let dest = s.dir.path().join("backup.db");
-        s.cat.backup(&dest).unwrap();
-        let left: Vec<_> = std::fs::read_dir(s.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left.len(), 2, "only the state folder and the backup: {left:?}");
-        let copy = Catalog::open_read_only(&dest).unwrap();
-        assert_eq!(copy.evidence(s.card).unwrap(), s.cat.evidence(s.card).unwrap());
-        assert_eq!(copy.sequence().unwrap(), s.cat.sequence().unwrap());
-        assert!(copy.check().unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_backup_overwrites_nothing() {
-        let s = Station::new();
-        let dest = s.dir.path().join("backup.db");
-        std::fs::write(&dest, "mine").unwrap();
-        assert!(matches!(s.cat.backup(&dest), Err(CatalogError::Backup { .. })));
-        assert_eq!(std::fs::read(&dest).unwrap(), b"mine");
-        let temp = s.dir.path().join("temp");
-        std::fs::write(&temp, "new").unwrap();
-        assert!(publish(&temp, &dest).is_err());
-        assert_eq!(std::fs::read(&dest).unwrap(), b"mine");
-        assert!(s.cat.backup(&s.dir.path().join("none/backup.db")).is_err());
     }
 
     #[test]

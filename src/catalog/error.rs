@@ -33,6 +33,10 @@ pub enum CatalogError {
     /// What shall be recorded cannot be true beside what is recorded. Nothing of the batch was written.
     #[error("catalog \"{path}\" refuses: {why}")]
     Refused { path: PathBuf, why: String },
+    #[error("\"{path}\" is not restored: {why}")]
+    NoBackup { path: PathBuf, why: String },
+    #[error("catalog \"{path}\" is there and can be read: {why}")]
+    Present { path: PathBuf, why: String },
     #[error("cannot back up catalog \"{path}\" to \"{dest}\": {cause}")]
     Backup { path: PathBuf, dest: PathBuf, cause: String },
 }

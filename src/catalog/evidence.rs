@@ -3,7 +3,7 @@
 use super::error::CatalogError;
 use super::record::{copy_row, files};
 use super::rowsum::COPY;
-use super::{Catalog, cards, findings, jobs, parsed, places, presence, source, warnings};
+use super::{Catalog, cards, doubt, findings, jobs, parsed, places, presence, source, warnings};
 use crate::clip::{CardId, CopyRootId};
 use crate::copy::{CopyState, ReadBack};
 use crate::evidence::{CardEvidence, CopyEvidence, CopyRootEvidence, Evidence, FileEvidence};
@@ -86,6 +86,8 @@ impl Catalog {
                 .query_map([card.to_string()], |r| super::relpath(r, "relpath"))?
                 .collect::<Result<_, _>>()?;
             let job = jobs::open(c, card)?;
+            let (doubt, doubts_intact) = doubt::latest(c)?;
+            sound &= doubts_intact;
             Ok(Evidence {
                 card: CardEvidence {
                     source_kind: row.source_kind,
@@ -113,6 +115,7 @@ impl Catalog {
                 skipped,
                 source_checks: source::of(c, card)?,
                 relaxed: row.relaxed,
+                doubt,
                 catalog_sound: sound,
                 hold: job.as_ref().and_then(|j| j.hold.map(|h| j.hold_note.clone().unwrap_or_else(|| h.text().into()))),
                 open_job: job.is_some(),

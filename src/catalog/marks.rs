@@ -3,7 +3,7 @@
 use super::error::{CatalogError, Fault};
 use super::record::{Proof, card_of, copy, fail, file, file_blake3, prove};
 use super::rowsum::COPY;
-use super::{Catalog, findings, int, mounts, partial, retired, text_of, told};
+use super::{Catalog, doubt, findings, int, mounts, partial, retired, text_of, told};
 use crate::clip::{CardId, CopyRootId};
 use crate::copy::{CopyState, ReadBack};
 use crate::finding::Finding;
@@ -152,8 +152,12 @@ pub(super) fn good(
     {
         proof.read_back = ReadBack::Remounted;
     }
-    let stronger =
+    let mut stronger =
         was_good && old.read_back > Some(proof.read_back) && (kept || old.read_back < Some(ReadBack::Remounted));
+    if stronger {
+        // A proof from before the catalog was put back is worth less than any of after.
+        stronger = doubt::latest(c)?.0.is_none_or(|doubt| old.proven_at.is_some_and(|at| at > doubt.at));
+    }
     if stronger && old.blake3 == Some(file_blake3(c, card, relpath)?) {
         let key = root.to_string();
         let values = params![text_of(now), int(proof.size_bytes), proof.mtime_ns, written_on];
@@ -187,6 +191,18 @@ mod tests {
         assert_eq!(proven_at(&s), Some(at(1)));
         s.cat.mark(&[one]).unwrap();
         assert_eq!(proven_at(&s), Some(at(9)));
+    }
+
+    #[test]
+    fn a_weaker_check_leaves_a_proof_as_it_is_unless_the_catalog_was_put_back_since() {
+        let mut s = Station::offloaded();
+        let proof = Proof { size_bytes: 5_000_000, mtime_ns: 7, read_back: ReadBack::Server };
+        let row = |s: &Station| s.cat.copy(s.roots[0], &rel(CLIP)).unwrap().unwrap();
+        s.cat.mark_proven(s.roots[0], &rel(CLIP), proof, at(9)).unwrap();
+        assert_eq!((row(&s).proven_at, row(&s).read_back), (Some(at(1)), Some(ReadBack::Device)));
+        s.cat.put_back(crate::catalog::PutBack::Restored, "it was restored", at(20)).unwrap();
+        s.cat.mark_proven(s.roots[0], &rel(CLIP), proof, at(21)).unwrap();
+        assert_eq!((row(&s).proven_at, row(&s).read_back), (Some(at(21)), Some(ReadBack::Server)));
     }
 
     #[test]

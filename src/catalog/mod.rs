@@ -4,9 +4,11 @@
 //! **Tests** beside each file; what holds across files is in `tests.rs`, damaged files are in `flips.rs`.
 
 mod audit;
+mod backup;
 mod cards;
 mod clips;
 mod custody;
+mod doubt;
 mod due;
 mod error;
 mod evidence;
@@ -25,6 +27,7 @@ mod places;
 mod record;
 mod regroup;
 mod repairs;
+mod restore;
 mod retired;
 mod rowsum;
 mod schema;
@@ -37,9 +40,11 @@ mod told;
 mod warnings;
 
 pub use audit::{SqlRows, sql};
+pub use backup::BackupName;
 pub use cards::{CardRow, NewCard};
 pub use clips::{ClipRow, Tag};
 pub use custody::{Act, LogRow, Signed};
+pub use doubt::{Head, PutBack};
 pub use due::{DueFilter, DueRow};
 pub use error::CatalogError;
 pub use jobs::JobRow;
@@ -50,6 +55,7 @@ pub use passes::{DiskRead, Holding};
 pub use places::{CopyRootRow, NewCopyRoot, VolumeRow, VolumeSeen};
 pub use record::{CopyRow, FileRow, Proof};
 pub use repairs::{Holder, RepairRow};
+pub use restore::{BackupInfo, Lost, Restored, begin_anew, restore, still_told};
 pub use retired::AcceptedCopy;
 pub use search::{Found, asks_safe};
 pub use show::ClipFull;

@@ -225,6 +225,9 @@ pub(super) static MOUNT: LazyLock<Sealed> = LazyLock::new(|| {
     )
 });
 
-pub(super) fn all() -> [&'static Sealed; 9] {
-    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF, &MOUNT]
+pub(super) static DOUBT: LazyLock<Sealed> =
+    LazyLock::new(|| Sealed::new("doubt", ["seq", "seq"], "seq, kind, at, station, why"));
+
+pub(super) fn all() -> [&'static Sealed; 10] {
+    [&FILE, &COPY, &CARD, &COPY_ROOT, &WARNING, &RETIRED_COPY, &ACCEPTED_COPY, &PART_PROOF, &MOUNT, &DOUBT]
 }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     include_str!("migrations/0001_station.sql"),
     include_str!("migrations/0002_views.sql"),
     include_str!("migrations/0003_source_checks.sql"),
@@ -18,12 +18,13 @@ const STEPS: [&str; 10] = [
     include_str!("migrations/0007_inputs.sql"),
     include_str!("migrations/0008_frame_maps.sql"),
     include_str!("migrations/0009_mounts.sql"),
+    include_str!("migrations/0010_backups.sql"),
     include_str!("migrations/0011_notices.sql"),
 ];
 /// The step whose custody log takes over what the log of jobs held.
 const CUSTODY: usize = 4;
 pub(super) const APPLICATION_ID: i64 = 1_196_377_940;
-const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 impl Catalog {
     /// Opens the catalog for writing; makes the file, its folders and its tables as needed. Blocking.
@@ -49,7 +50,7 @@ impl Catalog {
 }
 
 /// A relative path would name another file after a change of folder, and the reopening after an error uses it.
-fn absolute(path: &Path) -> Result<PathBuf, CatalogError> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, CatalogError> {
     std::path::absolute(path).map_err(|cause| CatalogError::Open { path: path.to_path_buf(), cause })
 }
 
@@ -86,11 +87,11 @@ pub(super) fn connect(path: &Path) -> Result<Connection, CatalogError> {
     Ok(conn)
 }
 
-fn version(conn: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn version(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA user_version", [], |r| r.get(0))
 }
 
-fn check_version(conn: &Connection, path: &Path, found: i64) -> Result<(), CatalogError> {
+pub(super) fn check_version(conn: &Connection, path: &Path, found: i64) -> Result<(), CatalogError> {
     let ask = |text: &str| conn.query_row(text, [], |r| r.get::<_, i64>(0)).map_err(|e| of_sqlite(path, &e));
     // One statement, so that a first migration in another process is seen whole or not at all.
     let foreign = ask(&format!(
@@ -142,7 +143,7 @@ pub(super) fn quick_check(conn: &Connection) -> Result<(), Fault> {
     if said == "ok" { Ok(()) } else { Err(Fault::Corrupt(said)) }
 }
 
-fn migrate(conn: &mut Connection, path: &Path) -> Result<(), CatalogError> {
+pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), CatalogError> {
     let known = STEPS.len() as i64;
     let migrations = steps();
     // Two processes may find the same new file: the one that comes second fails on a table that exists by now.
@@ -162,7 +163,7 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), CatalogError> {
 }
 
 /// All migrations, in order.
-fn steps() -> Migrations<'static> {
+pub(super) fn steps() -> Migrations<'static> {
     let step = |(i, sql): (usize, &'static str)| match i {
         CUSTODY => M::up_with_hook(sql, |tx: &rusqlite::Transaction<'_>| {
             custody::take_over(tx)?;
@@ -173,7 +174,7 @@ fn steps() -> Migrations<'static> {
     Migrations::new(STEPS.into_iter().enumerate().map(step).collect())
 }
 
-fn refuse_network(path: &Path) -> Result<(), CatalogError> {
+pub(super) fn refuse_network(path: &Path) -> Result<(), CatalogError> {
     let open = |cause: std::io::Error| CatalogError::Open { path: path.to_path_buf(), cause };
     // The file itself may be a symlink into a share; a file that does not exist yet lies where its folder does.
     let real = path.canonicalize().ok();
@@ -247,7 +248,7 @@ mod tests {
             ("foreign_keys", "1"),
             ("busy_timeout", "10000"),
             ("application_id", "1196377940"),
-            ("user_version", "10"),
+            ("user_version", "11"),
         ] {
             assert_eq!(pragma(&cat, name), value, "{name}");
         }
@@ -321,7 +322,7 @@ mod tests {
         let cat = Catalog::open(&path).unwrap();
         cat.conn.pragma_update(None, "user_version", 99).unwrap();
         drop(cat);
-        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 10, .. })));
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Newer { found: 99, known: 11, .. })));
         assert!(matches!(Catalog::open_read_only(&path), Err(CatalogError::Newer { .. })));
     }
 

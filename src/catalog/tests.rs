@@ -39,7 +39,7 @@ pub(super) fn card_of(paths: &[&str]) -> Card {
     Card { layouts: vec!["generic".into()], listing, clips, ..Card::default() }
 }
 
-fn read_of(path: &str, byte: u8) -> FileRecord {
+pub(super) fn read_of(path: &str, byte: u8) -> FileRecord {
     let xxh64 = Digest::new(HashFormat::Xxh64, vec![byte; 8]).unwrap();
     FileRecord {
         file: card_file(path, 5_000_000),

@@ -104,6 +104,8 @@ Example:
     Show(Show),
     Sql(Sql),
     Backup(Backup),
+    Restore(Restore),
+    Rebuild(Rebuild),
     /// Reads the whole catalog and says what is wrong with it
     #[command(after_help = "Exit codes: 0 sound, 1 something is wrong (listed), 2.\n\nExample:\n  goodgate check")]
     Check,
@@ -586,11 +588,64 @@ pub struct Sql {
 }
 
 /// A consistent copy of the catalog while it is in use; never overwrites
+///
+/// After each verdict the destinations get one by themselves, in .goodgate/catalog, where the newest three stay.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0, 1, 2.\n\nExample:\n  goodgate backup /mnt/nas/catalog-2026-03-04.db")]
 pub struct Backup {
     /// A file that does not exist yet
     pub file: PathBuf,
+}
+
+/// Puts a backup in the catalog's place
+///
+/// The backup is checked first, each row by its checksum. The catalog that was there is kept under a dated name beside it.
+/// What was recorded after the backup is not in it: offload or register those cards again. No copy counts any more that
+/// was proven before: `goodgate verify ROLL` reads them again, and then they do.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Refused while another goodgate process uses the catalog.
+
+Exit codes: 0, 1 the backup is not good, or the catalog can be read and --replace is not given, 2.
+
+Example:
+  goodgate restore /mnt/raid/.goodgate/catalog/2026-11-27_113000Z-1c3f...-412-9f3b22c1d0e4a677.db")]
+pub struct Restore {
+    /// Made by `goodgate backup`, or found in DEST/.goodgate/catalog
+    pub file: PathBuf,
+    /// Also in place of a catalog that can be read
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// Makes a new catalog of the copies that lie on the destinations, when the old one and all its backups are lost
+///
+/// Every folder with a history (ascmhl) at or below the paths is read past the cache, compared with its history, and
+/// catalogued with its clips and proxies, as register does it. Copies of one roll on several paths are copies of one card.
+/// No proof is taken over from before, and as this catalog read no card, none is ever safe to format by it. The same
+/// command again goes on, and more paths can follow.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0, 11 bytes differ from what was recorded, 12 unreadable, 10 recorded files missing, 30 a damaged history (the
+other copies are taken in all the same), 20 on hold for another reason, 1 failed, stopped, or the catalog can be read and
+--replace is not given, 2.
+
+Examples:
+  goodgate rebuild /mnt/raid /mnt/shuttle --dry-run
+  goodgate rebuild /mnt/raid /mnt/shuttle")]
+pub struct Rebuild {
+    /// Destinations, folders of rolls, or any folders above these
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Only say what would be rebuilt
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Also when the catalog can be read: it is kept under a dated name
+    #[arg(long)]
+    pub replace: bool,
+    /// No proxies; metadata is still read
+    #[arg(long)]
+    pub no_media: bool,
 }
 
 /// Settings: are they good, and where does each come from
@@ -775,6 +830,10 @@ mod tests {
             "show A001C001",
             "sql select",
             "backup /x/c.db",
+            "restore /x/c.db",
+            "restore /x/c.db --replace --json",
+            "rebuild /x /y --dry-run",
+            "rebuild /x --replace --no-media --json",
             "check",
             "config check",
             "config show --json",
@@ -815,6 +874,9 @@ mod tests {
             "show",
             "sql",
             "backup",
+            "restore",
+            "restore /x /y",
+            "rebuild",
             "config",
             "config edit",
             "cards --progress loud",

@@ -15,7 +15,9 @@ pub fn run(door: &Door) -> anyhow::Result<Exit> {
         return Ok(Exit::Good);
     }
     if !door.out.json() {
-        complain("hint: keep this file aside and put a backup in its place; verify the copies it names");
+        complain(
+            "hint: goodgate restore DEST/.goodgate/catalog/NAME.db --replace keeps this file aside and puts a backup in its place",
+        );
     }
     Ok(Exit::Failed)
 }

@@ -6,8 +6,9 @@ use super::print::Out;
 use super::report::Failure;
 use super::stop::Stop;
 use anyhow::Context;
-use goodgate::catalog::{CardRow, Catalog, CatalogError};
+use goodgate::catalog::{CardRow, Catalog, CatalogError, Signed};
 use goodgate::config::Config;
+use goodgate::disk::lock::{self, Lock};
 use goodgate::ingest::Station;
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ pub struct Door {
     /// Absolute.
     pub catalog_path: PathBuf,
     stop: OnceCell<Stop>,
+    held: OnceCell<Option<Lock>>,
 }
 
 impl Door {
@@ -37,19 +39,58 @@ impl Door {
         }
         let state = catalog_path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let station = Station { config, state, hostname: hostname(), version: env!("CARGO_PKG_VERSION") };
-        Ok(Door { out, global, station, config_file, catalog_path, stop: OnceCell::new() })
+        Ok(Door { out, global, station, config_file, catalog_path, stop: OnceCell::new(), held: OnceCell::new() })
     }
 
     /// For work that writes, and for verdicts: they write down what was seen.
     pub fn catalog(&self) -> anyhow::Result<Catalog> {
-        let who = format!("{}@{}", user(), self.station.hostname);
-        Ok(Catalog::open(&self.catalog_path)?.signed(&who, self.station.version))
+        self.hold()?;
+        let signed = self.signed();
+        Ok(Catalog::open(&self.catalog_path)?.signed(&signed.who, &signed.version))
+    }
+
+    pub fn signed(&self) -> Signed {
+        Signed { who: format!("{}@{}", user(), self.station.hostname), version: self.station.version.into() }
+    }
+
+    fn locks(&self) -> PathBuf {
+        self.station.state.join("locks")
+    }
+
+    fn lock_name(&self) -> String {
+        format!("catalog {}", self.catalog_path.file_name().unwrap_or_default().to_string_lossy())
+    }
+
+    /// From now to its end this process uses the catalog: nobody may put another file in its place.
+    pub fn hold(&self) -> anyhow::Result<()> {
+        if self.held.get().is_some() {
+            return Ok(());
+        }
+        // Where no lock can be kept, the catalog itself will say what is wrong.
+        let held = match lock::try_share(&self.locks(), &self.lock_name()) {
+            Ok(None) => return Err(busy("the catalog is being restored or rebuilt")),
+            Ok(held) => held,
+            Err(_) => None,
+        };
+        let _ = self.held.set(held);
+        Ok(())
+    }
+
+    /// Nobody else uses the catalog as long as this is held.
+    pub fn alone(&self) -> anyhow::Result<Lock> {
+        let lock = lock::try_lock(&self.locks(), &self.lock_name());
+        let lock = lock.with_context(|| format!("cannot lock in \"{}\"", self.locks().display()))?;
+        lock.ok_or_else(|| busy("another goodgate process uses the catalog"))
     }
 
     /// For answers from the catalog alone, beside whoever writes. A catalog that does not exist yet is made.
     pub fn reader(&self) -> anyhow::Result<Catalog> {
         if !self.catalog_path.exists() {
             return self.catalog();
+        }
+        // A reader makes nothing, such as a folder for locks beside a backup that it looks at.
+        if self.locks().is_dir() {
+            self.hold()?;
         }
         match Catalog::open_read_only(&self.catalog_path) {
             Err(CatalogError::Older { .. }) => self.catalog(),
@@ -87,6 +128,10 @@ impl Door {
             }
         }
     }
+}
+
+fn busy(what: &str) -> anyhow::Error {
+    Failure::new(what).hint("wait for it, or stop the daemon first; goodgate jobs shows what is at work").into()
 }
 
 /// The parts of the environment that choose files; an argument, so that tests need not change the process.

@@ -22,9 +22,11 @@ mod mhl;
 mod offload;
 mod patrol;
 mod print;
+mod rebuild;
 mod register;
 mod repair;
 mod report;
+mod restore;
 mod retire;
 mod show;
 mod sql;
@@ -77,8 +79,13 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     // The log is all that a daemon says.
     let verbose = cli.global.verbose + u8::from(matches!(cli.verb, Verb::Daemon));
     start_logging(verbose, cli.global.quiet);
-    let mut door = Door::open(cli.global, out.clone())?;
-    match cli.verb {
+    let door = Door::open(cli.global, out.clone())?;
+    let config = door.station.config.clone();
+    answer(door, cli.verb).map_err(|e| report::of_damage(e, &config))
+}
+
+fn answer(mut door: Door, verb: Verb) -> anyhow::Result<Exit> {
+    match verb {
         Verb::Offload(a) => offload::run(&mut door, a),
         Verb::Register(a) => register::run(&door, a),
         Verb::Daemon => daemon::run(door),
@@ -97,6 +104,8 @@ fn dispatch(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Show(a) => show::run(&door, a),
         Verb::Sql(a) => sql::run(&door, a),
         Verb::Backup(a) => backup::run(&door, a),
+        Verb::Restore(a) => restore::run(&door, a),
+        Verb::Rebuild(a) => rebuild::run(&door, a),
         Verb::Check => check::run(&door),
         Verb::Config(a) => config::run(&door, a),
         Verb::Doctor => doctor::run(&door),

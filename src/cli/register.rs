@@ -11,7 +11,7 @@ use goodgate::ingest::{self, CardReport};
 
 pub fn run(door: &Door, a: Register) -> anyhow::Result<Exit> {
     let path = std::path::absolute(&a.path).with_context(|| format!("\"{}\"", a.path.display()))?;
-    let request = ingest::Register { path, roll: a.roll, formats: a.hash, no_media: a.no_media };
+    let request = ingest::Register { path, roll: a.roll, formats: a.hash, no_media: a.no_media, into: None };
     let mut catalog = door.catalog()?;
     let progress = door.progress()?;
     let mut standing = ingest::register(&door.station, &mut catalog, &request, &progress)?;
@@ -24,7 +24,7 @@ pub fn run(door: &Door, a: Register) -> anyhow::Result<Exit> {
 }
 
 /// Never safe is no fault: what was asked for was done. 20 is for a hold.
-fn exit(report: &CardReport) -> Exit {
+pub(super) fn exit(report: &CardReport) -> Exit {
     let of = |kind| match kind {
         FindingKind::Altered | FindingKind::Unstable => Exit::Mismatch,
         FindingKind::Unreadable => Exit::Unreadable,

@@ -1,11 +1,11 @@
 //! Exit codes, and what a person reads when something failed: the error and one line with the next step.
 
 use clap::error::{ContextKind, ContextValue};
-use goodgate::catalog::CatalogError;
-use goodgate::config::ConfigError;
+use goodgate::catalog::{CatalogError, still_told};
+use goodgate::config::{Config, ConfigError};
 use goodgate::daemon::DaemonError;
 use goodgate::eject::EjectError;
-use goodgate::ingest::IngestError;
+use goodgate::ingest::{self, IngestError};
 use goodgate::mhl::{HistoryFault, MhlError};
 use goodgate::offload::plan::Refusal;
 use goodgate::patrol::PatrolError;
@@ -116,6 +116,25 @@ pub fn failure(e: &anyhow::Error) -> Failure {
     Failure { error: causes.join(": "), hint, exit }
 }
 
+/// What can be done about a damaged catalog, with the backup to take. The file stays as it is.
+pub fn of_damage(e: anyhow::Error, config: &Config) -> anyhow::Error {
+    let damaged = e.chain().find_map(|cause| {
+        let of_ingest = cause.downcast_ref().and_then(|e| if let IngestError::Catalog(e) = e { Some(e) } else { None });
+        let of_patrol = cause.downcast_ref().and_then(|e| if let PatrolError::Catalog(e) = e { Some(e) } else { None });
+        let of_daemon = cause.downcast_ref().and_then(|e| if let DaemonError::Catalog(e) = e { Some(e) } else { None });
+        let damaged = cause.downcast_ref::<CatalogError>().or(of_ingest).or(of_patrol).or(of_daemon);
+        damaged.and_then(|e| if let CatalogError::Corrupt { path, .. } = e { Some(path) } else { None })
+    });
+    let Some(path) = damaged else { return e };
+    let (station, destinations) = still_told(path);
+    let restore = match ingest::newest_backup(config, destinations, station.as_deref()) {
+        Some(backup) => format!("goodgate restore \"{}\" (the newest backup at hand)", backup.display()),
+        None => "goodgate restore DEST/.goodgate/catalog/NAME.db, the newest of a destination".into(),
+    };
+    let hint = format!("the file is kept as it is; {restore}; without a backup: goodgate rebuild DEST...");
+    Failure { hint: Some(hint), ..failure(&e) }.into()
+}
+
 fn of_ingest(e: &IngestError) -> (Option<String>, Exit) {
     let (hint, exit) = match e {
         IngestError::Card { .. } => ("check that the card is mounted and the path is right", Exit::Failed),
@@ -169,7 +188,11 @@ fn of_catalog(e: &CatalogError) -> (Option<String>, Exit) {
         CatalogError::Newer { .. } => "install the newer program, or name another catalog: --catalog FILE",
         CatalogError::Older { .. } => "run any writing command once, such as goodgate status",
         CatalogError::NotOurs { .. } => "name another file: --catalog FILE",
-        CatalogError::Corrupt { .. } => "keep the file aside, put a backup in its place, and run goodgate check",
+        CatalogError::Corrupt { .. } => {
+            "the file is kept; goodgate restore DEST/.goodgate/catalog/NAME.db, or goodgate rebuild DEST..."
+        }
+        CatalogError::NoBackup { .. } => "try another backup; without a good one: goodgate rebuild DEST...",
+        CatalogError::Present { .. } => "--replace keeps it under a dated name and puts the other in its place",
         CatalogError::Busy { .. } => "another goodgate holds it; try again in a moment",
         CatalogError::Full { .. } => "make room on the disk of the catalog",
         CatalogError::Backup { .. } => "name a file that does not exist yet, on a disk with room",
@@ -277,7 +300,6 @@ pub fn of_clap(e: &clap::Error) -> Failure {
 mod tests {
     use super::*;
     use anyhow::Context;
-    use goodgate::config::Config;
     use std::path::PathBuf;
 
     #[test]

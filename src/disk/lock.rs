@@ -29,6 +29,16 @@ pub fn try_lock(folder: &Path, name: &str) -> io::Result<Option<Lock>> {
     }
 }
 
+/// Held together with others of its kind; `None` when somebody holds it alone.
+pub fn try_share(folder: &Path, name: &str) -> io::Result<Option<Lock>> {
+    let file = open(folder, name)?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// Waits for it, asking `stop` about five times a second; `None` when told to stop. Whoever holds it can see that
 /// somebody waits.
 pub fn wait_lock(folder: &Path, name: &str, stop: impl Fn() -> bool) -> io::Result<Option<Lock>> {
@@ -76,6 +86,16 @@ mod tests {
             assert!(waiter.join().unwrap());
         });
         assert!(!is_wanted(dir.path(), "device x").unwrap());
+    }
+
+    #[test]
+    fn a_shared_lock_keeps_out_only_who_wants_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = [(); 2].map(|()| try_share(dir.path(), "catalog").unwrap().unwrap());
+        assert!(try_lock(dir.path(), "catalog").unwrap().is_none());
+        drop(shared);
+        let _alone = try_lock(dir.path(), "catalog").unwrap().unwrap();
+        assert!(try_share(dir.path(), "catalog").unwrap().is_none());
     }
 
     #[test]

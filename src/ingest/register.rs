@@ -10,13 +10,14 @@ mod look;
 
 pub(super) use look::footage_only;
 
+use super::backups;
 use super::places::{self, volume};
 use super::targets::ignored;
 use super::{IngestError, Job, Standing, Station};
 use super::{creator, device_lock_name, device_locks, finish, lanes, sealing, standing, step_to};
 use crate::card;
-use crate::catalog::{Catalog, NewCard, NewCopyRoot};
-use crate::clip::{CopyRootId, SourceKind};
+use crate::catalog::{Catalog, CopyRootRow, NewCard, NewCopyRoot};
+use crate::clip::{CardId, CopyRootId, SourceKind};
 use crate::digest::HashFormat;
 use crate::disk::{list, lock};
 use crate::finding::FindingKind;
@@ -42,6 +43,9 @@ pub struct Register {
     /// Names of manifest formats beside XXH64 and those of the settings.
     pub formats: Vec<String>,
     pub no_media: bool,
+    /// The card that the folder is one more copy of.
+    #[serde(skip)]
+    pub into: Option<CardId>,
 }
 
 /// Registers one folder. What its history or a list contradicts is a finding of the standing, and then nothing is sealed;
@@ -271,8 +275,9 @@ impl Ask<'_> {
 }
 
 /// The history must still be the one that was sealed here; one that is gone as a whole begins anew, and the log says so.
-fn check_generations(catalog: &mut Catalog, card: crate::clip::CardId, footage: &Footage) -> Result<(), IngestError> {
-    for root in catalog.copy_roots(card)? {
+fn check_generations(catalog: &mut Catalog, card: CardId, footage: &Footage) -> Result<(), IngestError> {
+    let here = |r: &CopyRootRow| r.volume == footage.volume && r.root == footage.facts.place;
+    for root in catalog.copy_roots(card)?.into_iter().filter(here) {
         let known = catalog.generations(root.id)?;
         let Some(last) = known.last() else { continue };
         let Some(history) = History::read(&footage.root).map_err(MhlError::from)? else {
@@ -300,6 +305,9 @@ fn write_down(
     progress: &dyn Progress,
 ) -> Result<Job, IngestError> {
     let path = footage.root.path();
+    if let Some(destination) = path.parent() {
+        backups::notice(catalog, destination, now)?;
+    }
     let card = match &footage.known {
         Some(row) => {
             catalog.extend_card(row.id, &footage.card, now)?;

@@ -7,6 +7,7 @@ use crate::copy::{CopyState, ReadBack};
 use crate::disk::{Root, facts, list};
 use crate::evidence::{Evidence, Presence};
 use crate::finding::Finding;
+use crate::ingest::backups;
 use crate::ingest::places::{Known, compare};
 use crate::ingest::register::footage_only;
 use crate::job::Step;
@@ -82,7 +83,11 @@ pub fn standing(station: &Station, catalog: &mut Catalog, card: CardId) -> Resul
     let roots = catalog.copy_roots(card)?;
     let mut seen = Vec::new();
     for root in &roots {
-        seen.push(see_copy(catalog, root, now)?);
+        let (presence, path) = see_copy(catalog, root, now)?;
+        if let Some(destination) = path.as_deref().and_then(Path::parent) {
+            backups::notice(catalog, destination, now)?;
+        }
+        seen.push((presence, path));
     }
     let mut e: Evidence = catalog.evidence(card)?;
     e.card.presence = card_presence;

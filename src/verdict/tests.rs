@@ -1,6 +1,6 @@
 use super::*;
 use crate::clip::Warning;
-use crate::evidence::{CardEvidence, Disk, Relaxed, WarningEvidence};
+use crate::evidence::{CardEvidence, Disk, Doubt, Relaxed, WarningEvidence};
 use crate::finding::Finding;
 use proptest::prelude::*;
 use std::path::Path;
@@ -64,6 +64,7 @@ fn good(files: usize, copies: usize) -> Evidence {
         skipped: vec![],
         source_checks: vec![],
         relaxed: Relaxed::default(),
+        doubt: None,
         catalog_sound: true,
         hold: None,
         open_job: false,
@@ -323,6 +324,42 @@ fn a_reason_is_one_line_whatever_the_names_hold() {
     assert!(!verdict(&e).line().contains(char::is_control));
 }
 
+fn doubt(secs: i64) -> Doubt {
+    Doubt { at: at(secs), why: "the catalog was put back".into() }
+}
+
+#[test]
+fn after_the_catalog_was_put_back_a_copy_counts_when_it_was_read_again() {
+    let mut e = good(2, 3);
+    e.doubt = Some(doubt(10));
+    let v = verdict(&e);
+    let said = "NOT SAFE: the catalog was put back; what was proven before counts again when it was read again: \
+                goodgate verify A001";
+    assert_eq!(v.line(), said);
+    assert_eq!(v.reasons().len(), 2, "{:?}", v.reasons());
+    assert_eq!(v.copies()[0].verified, 0);
+    let again =
+        |e: &mut Evidence, copy: usize| e.files.iter_mut().for_each(|f| f.copies[copy].proven_at = Some(at(11)));
+    again(&mut e, 0);
+    assert_eq!(verdict(&e).line(), said, "one copy is not enough");
+    again(&mut e, 1);
+    let v = verdict(&e);
+    assert!(v.safe() && v.reasons().is_empty(), "the third one is not needed: {:?}", v.reasons());
+    assert_eq!((v.copies()[1].verified, v.copies()[2].verified), (2, 0));
+    e.files[1].copies[1].proven_at = Some(at(10));
+    assert!(!verdict(&e).safe(), "proven in the same moment is proven before");
+}
+
+#[test]
+fn registered_footage_says_that_it_was_not_read_since_the_catalog_was_put_back() {
+    let mut e = good(2, 1);
+    e.card.source_kind = SourceKind::Registered;
+    e.doubt = Some(doubt(10));
+    assert!(verdict(&e).reasons()[1].contains("goodgate verify A001"), "{:?}", verdict(&e).reasons());
+    e.files.iter_mut().for_each(|f| f.copies[0].proven_at = Some(at(11)));
+    assert_eq!(verdict(&e).reasons().len(), 1);
+}
+
 #[test]
 fn an_empty_card_is_never_safe() {
     let e = good(0, 2);
@@ -370,6 +407,10 @@ const HARMS: &[Harm] = &[
     ("unreadable", |e, _, _| e.findings.push(finding(FindingKind::Unreadable))),
     ("unstable found", |e, _, _| e.findings.push(finding(FindingKind::Unstable))),
     ("catalog", |e, _, _| e.catalog_sound = false),
+    ("put back since", |e, _, _| e.doubt = Some(doubt(1))),
+    ("put back just then", |e, f, c| {
+        e.doubt = Some(Doubt { at: e.files[f].copies[c].proven_at.unwrap_or(now()), ..doubt(0) });
+    }),
     ("hold", |e, _, _| e.hold = Some(String::new())),
     ("open job", |e, _, _| e.open_job = true),
 ];
@@ -413,7 +454,8 @@ fn rule(policy: &Policy, e: &Evidence) -> bool {
     };
     let good_copy = |c: &CopyEvidence| {
         let class = c.read_back >= ReadBack::Device || (server && c.read_back == ReadBack::Server);
-        c.state == CopyState::Proven && c.row_intact && c.proven_at.is_some() && class
+        let since = |at: Timestamp| e.doubt.as_ref().is_none_or(|doubt| at > doubt.at);
+        c.state == CopyState::Proven && c.row_intact && c.proven_at.is_some_and(since) && class
     };
     let places = |f: &FileEvidence| {
         let mut seen = std::collections::HashSet::new();

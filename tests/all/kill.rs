@@ -61,8 +61,11 @@ impl End {
     fn of(place: &Place) -> Self {
         let mut trees = Vec::new();
         for folder in ["a", "b", "card", "state"] {
-            let skip =
-                |p: &std::path::Path| p.starts_with("goodgate/locks") || p.to_string_lossy().contains("catalog.db");
+            // How many backups lie there depends on how often the command was run.
+            let skip = |p: &std::path::Path| {
+                ["goodgate/locks", ".goodgate/catalog"].iter().any(|own| p.starts_with(own))
+                    || p.to_string_lossy().contains("catalog.db")
+            };
             for (path, bytes) in place.tree(folder, skip) {
                 let name = PathBuf::from(calm(place, &PathBuf::from(folder).join(&path).to_string_lossy()));
                 let text = path.extension().is_some_and(|e| ["mhl", "xml", "json", "jsonl"].iter().any(|x| e == *x));

@@ -101,7 +101,7 @@ impl<'a> Book<'a> {
             return Err(IngestError::Stopped);
         }
         let gone: Vec<RelPath> = self.known.keys().filter(|p| listing.file(p).is_none()).cloned().collect();
-        gone.iter().for_each(|p| self.found(FindingKind::Missing, p, "it was registered here"));
+        gone.iter().for_each(|p| self.found(FindingKind::Missing, p, "it was registered"));
         Ok(())
     }
 

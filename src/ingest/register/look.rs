@@ -35,7 +35,10 @@ pub(super) fn look(station: &Station, catalog: &mut Catalog, request: &Register)
         places::check_roll(roll).map_err(IngestError::Roll)?;
     }
     let volume = volume(catalog, &facts)?;
-    let known = catalog.cards_at(volume, &facts.place)?.into_iter().find(|c| c.source_kind == SourceKind::Registered);
+    let known = match request.into {
+        Some(card) => catalog.card(card)?,
+        None => registered_at(catalog, volume, &facts.place)?,
+    };
     apart(catalog, volume, &facts.place, known.as_ref())?.map_or(Ok(()), |why| Err(refuse(why)))?;
     if let (Some(roll), Some(row)) = (&request.roll, &known)
         && row.roll != *roll
@@ -53,6 +56,16 @@ pub(super) fn look(station: &Station, catalog: &mut Catalog, request: &Register)
     let roll = roll.ok_or_else(|| IngestError::Roll("the folder has no usable one; say it with --roll".into()))?;
     let card = card::recognise(listing, &mut |index| root.read_small(index, places::INDEX_BYTES));
     Ok(Footage { root, facts, volume, card, roll, known })
+}
+
+/// The card that was registered there, or the one of several copies of a rebuilt roll.
+fn registered_at(catalog: &Catalog, volume: VolumeId, place: &RelPath) -> Result<Option<CardRow>, IngestError> {
+    let registered = |c: &CardRow| c.source_kind == SourceKind::Registered;
+    if let Some(card) = catalog.cards_at(volume, place)?.into_iter().find(registered) {
+        return Ok(Some(card));
+    }
+    let copy = catalog.copy_root_at(volume, place)?;
+    Ok(copy.map(|copy| catalog.card(copy.card)).transpose()?.flatten().filter(registered))
 }
 
 /// Manifests and chains are held to account by themselves, and what is ours and no footage is nobody's.

@@ -50,5 +50,7 @@ step() {
 }
 step cargo fmt --check
 step cargo clippy --locked --all-targets -- -D warnings
+# Most tests wait for a disk, a timer or a child of their own.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 step cargo test --locked "${after[@]}"
 [ -z "$skipped" ] || say "$skipped"

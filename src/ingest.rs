@@ -24,9 +24,9 @@ mod standing;
 mod takes;
 mod targets;
 
-pub use notices::tell;
 pub(crate) use backups::back_up;
 pub use backups::newest_backup;
+pub use notices::tell;
 pub use rebuild::{FoundCopy, NotRebuilt, RebuildReport, find_copies, rebuild};
 pub use register::{Register, register};
 pub use rig::{Health, Point, doctor};

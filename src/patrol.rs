@@ -385,8 +385,11 @@ impl Asked {
             out.extend(catalog.due(limit, Some(ejected.map_or(before, |at| at.max(before))), filter)?);
         }
         out.retain(|row| self.cards.as_ref().is_none_or(|cards| cards.contains(&row.card)));
-        // Each filter's rows come in order already; several volumes of one label are merged.
-        out.sort_by_key(|row| (row.state == CopyState::Failed, row.proven_at));
+        // What was proven within the same hour is as old: by names it lies together, on the disk and in the catalog.
+        let age = |row: &DueRow| {
+            (row.state == CopyState::Failed, row.proven_at.map(|at| at.as_second().div_euclid(3600)), row.copy_root)
+        };
+        out.sort_by(|a, b| age(a).cmp(&age(b)).then_with(|| a.relpath.cmp(&b.relpath)));
         Ok(out)
     }
 }

@@ -106,6 +106,20 @@ impl Catalog {
         })
     }
 
+    /// The names of all copies in a folder, and those of temporary files that belong to one.
+    pub fn copy_names<N: Default + Extend<RelPath>>(&self, root: CopyRootId) -> Result<(N, N), CatalogError> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT relpath, temp FROM copy WHERE copy_root_id = ?1")?;
+            let mut rows = statement.query([root.to_string()])?;
+            let (mut names, mut temps) = (N::default(), N::default());
+            while let Some(r) = rows.next()? {
+                names.extend([relpath(r, "relpath")?]);
+                temps.extend(r.get::<_, Option<Vec<u8>>>("temp")?.and_then(|t| RelPath::new(t).ok()));
+            }
+            Ok((names, temps))
+        })
+    }
+
     pub fn copy(&self, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, CatalogError> {
         self.read(|c| copy(c, root, relpath))
     }

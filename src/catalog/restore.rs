@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::fs::{CWD, renameat};
 use serde::Serialize;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -301,7 +302,7 @@ impl Stage {
             return Err(bad(format!("it is damaged: {}{more}", problems[..problems.len().min(TOLD)].join("; "))));
         }
         let info = info(&conn).map_err(sql)?;
-        let catalog = Catalog { conn, path: self.file.clone(), read_only: false, signed };
+        let catalog = Catalog { conn, path: self.file.clone(), read_only: false, signed, spent: Cell::default() };
         Ok((catalog, info))
     }
 

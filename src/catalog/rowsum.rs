@@ -21,7 +21,9 @@ pub(super) struct Sealed {
     pub select: String,
     one: String,
     store: String,
-    put: String,
+    /// Of a row that keeps its key and its card: it needs no statement journal, which a row that may be new does.
+    update: String,
+    replace: String,
 }
 
 impl Sealed {
@@ -30,8 +32,10 @@ impl Sealed {
         let place = format!("WHERE {} = ?1 AND {} = ?2", key[0], key[1]);
         let names: Vec<&str> = columns.split(',').map(str::trim).collect();
         let marks: String = (0..names.len()).map(|i| format!(", ?{}", i + 2)).collect();
-        let others: String = names.iter().map(|n| format!(", {n} = excluded.{n}")).collect();
-        let both = if key[0] == key[1] { key[0].to_owned() } else { key.join(", ") };
+        let numbered = || names.iter().enumerate().map(|(i, name)| (*name, i + 2));
+        let (fixed, free): (Vec<_>, Vec<_>) = numbered().partition(|(n, _)| key.contains(n) || *n == "card_id");
+        let sets: String = free.iter().map(|(n, i)| format!(", {n} = ?{i}")).collect();
+        let same: Vec<String> = fixed.iter().map(|(n, i)| format!("{n} = ?{i}")).collect();
         Sealed {
             table,
             key,
@@ -40,10 +44,8 @@ impl Sealed {
             added: None,
             one: format!("{select} {place}"),
             store: format!("UPDATE {table} SET row_sum = ?3 {place}"),
-            put: format!(
-                "INSERT INTO {table} (row_sum, {columns}) VALUES (?1{marks})
-                 ON CONFLICT ({both}) DO UPDATE SET row_sum = excluded.row_sum{others}"
-            ),
+            update: format!("UPDATE {table} SET row_sum = ?1{sets} WHERE {}", same.join(" AND ")),
+            replace: format!("REPLACE INTO {table} (row_sum, {columns}) VALUES (?1{marks})"),
             select,
         }
     }
@@ -71,8 +73,10 @@ impl Sealed {
         }
         let sum = sum.end();
         let sum: &[u8] = &sum;
-        let all = std::iter::once(&sum as &dyn rusqlite::ToSql).chain(values.iter().copied());
-        c.prepare_cached(&self.put)?.execute(rusqlite::params_from_iter(all))?;
+        let all = || std::iter::once(&sum as &dyn rusqlite::ToSql).chain(values.iter().copied());
+        if c.prepare_cached(&self.update)?.execute(rusqlite::params_from_iter(all()))? == 0 {
+            c.prepare_cached(&self.replace)?.execute(rusqlite::params_from_iter(all()))?;
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::FOLDER;
 use super::chain::{self, Link};
 use super::ignore::Patterns;
-use super::manifest::{self, Made};
+use super::manifest::{self, Files, Made};
 use super::records::Fold;
 pub use super::records::{Known, Record};
 use crate::copy::Generation;
@@ -93,7 +93,13 @@ pub struct History {
 impl History {
     /// `None` when the folder has no history.
     pub fn read(root: &Root) -> Result<Option<History>, HistoryFault> {
-        read_at(root, 0)
+        read_at(root, Files::Kept, 0)
+    }
+
+    /// As [`History::read`], and judged as strictly, without what it says of files and folders: of 100,000 files that
+    /// is large.
+    pub fn outline(root: &Root) -> Result<Option<History>, HistoryFault> {
+        read_at(root, Files::Dropped, 0)
     }
 
     /// The word in the JSON of `mhl verify` for a history that was read.
@@ -132,10 +138,10 @@ pub fn nested_roots<'a>(folders: impl IntoIterator<Item = &'a RelPath>) -> Vec<R
     roots.into_iter().collect()
 }
 
-fn read_at(root: &Root, depth: usize) -> Result<Option<History>, HistoryFault> {
-    let Some(mut out) = read_own(root, None)? else { return Ok(None) };
+fn read_at(root: &Root, files: Files, depth: usize) -> Result<Option<History>, HistoryFault> {
+    let Some(mut out) = read_links(root, None, files)? else { return Ok(None) };
     check_references(root, &out)?;
-    out.nested = read_nested(root, &out.children, depth)?;
+    out.nested = read_nested(root, &out.children, files, depth)?;
     for (at, history) in &out.nested {
         // The nearest history owns a file.
         below(&out.records, at).iter().for_each(|p| _ = out.records.remove(p));
@@ -154,6 +160,10 @@ fn below<V>(map: &BTreeMap<RelPath, V>, at: &RelPath) -> Vec<RelPath> {
 
 /// The history of the folder alone, as it was after the first `count` generations when that is given.
 pub(crate) fn read_own(root: &Root, count: Option<usize>) -> Result<Option<History>, HistoryFault> {
+    read_links(root, count, Files::Kept)
+}
+
+fn read_links(root: &Root, count: Option<usize>, files: Files) -> Result<Option<History>, HistoryFault> {
     let folder = RelPath::new(FOLDER).unwrap_or_default();
     let io = |path: &RelPath| {
         let path = path.clone();
@@ -190,8 +200,9 @@ pub(crate) fn read_own(root: &Root, count: Option<usize>) -> Result<Option<Histo
             let why = "its bytes do not fit the digest in the chain".into();
             return Err(HistoryFault::ManifestModified { path, why });
         }
-        let manifest = manifest::read(&bytes);
+        let manifest = manifest::read_with(&bytes, files);
         let mut manifest = manifest.map_err(|why| HistoryFault::ManifestModified { path: path.clone(), why })?;
+        drop(bytes);
         if link.number != expected {
             fold.note(format!("generation {} follows a gap in the chain: one may be lost", link.number));
         }
@@ -270,6 +281,7 @@ pub(crate) fn check_references(root: &Root, history: &History) -> Result<(), His
 fn read_nested(
     root: &Root,
     children: &BTreeSet<RelPath>,
+    files: Files,
     depth: usize,
 ) -> Result<Vec<(RelPath, History)>, HistoryFault> {
     let mut out: Vec<(RelPath, History)> = Vec::new();
@@ -287,7 +299,7 @@ fn read_nested(
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(missing()),
             other => other.map_err(|source| HistoryFault::Io { path: at.clone(), source })?,
         };
-        let history = read_at(&inner, depth + 1).map_err(|e| e.below(at))?;
+        let history = read_at(&inner, files, depth + 1).map_err(|e| e.below(at))?;
         out.push((at.clone(), history.ok_or_else(missing)?));
     }
     Ok(out)

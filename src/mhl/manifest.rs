@@ -58,7 +58,18 @@ pub(crate) struct Hash {
     pub at: Option<Timestamp>,
 }
 
+/// Whether what a manifest says of files and folders is wanted. It is judged in any case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Files {
+    Kept,
+    Dropped,
+}
+
 pub(crate) fn read(bytes: &[u8]) -> Result<Manifest, String> {
+    read_with(bytes, Files::Kept)
+}
+
+pub(crate) fn read_with(bytes: &[u8], files: Files) -> Result<Manifest, String> {
     let mut reader = Reader::new(bytes, Limits::of_bytes(LIMIT_BYTES)).map_err(|e| e.to_string())?;
     let root = reader.root().map_err(|e| e.to_string())?;
     if (root.namespace.as_str(), root.name.as_str()) != (NAMESPACE, "hashlist") {
@@ -85,6 +96,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Manifest, String> {
                     ("hashes", "directoryhash") => out.folder(&entry, &mut seen)?,
                     ("references", "hashlistreference") => out.reference(&entry)?,
                     _ => {}
+                }
+                if files == Files::Dropped {
+                    out.files.clear();
+                    out.folders.clear();
                 }
             }
         }

@@ -113,6 +113,14 @@ impl Folder {
 
     /// A history at or below the folder, read past the cache.
     pub fn history_at(&self, at: &RelPath) -> Result<Option<History>, HistoryFault> {
+        self.read_at(at, History::read)
+    }
+
+    fn read_at<T>(
+        &self,
+        at: &RelPath,
+        read: impl FnOnce(&Root) -> Result<Option<T>, HistoryFault>,
+    ) -> Result<Option<T>, HistoryFault> {
         let Ok(root) = self.root.sub_root(&self.place(at)) else { return Ok(None) };
         let folder = RelPath::new(mhl::FOLDER).unwrap_or_default();
         for name in root.names(&folder).unwrap_or_default() {
@@ -121,7 +129,7 @@ impl Folder {
                 let _ = PastCache::open(&root, &path, &self.facts.mount.fs_type);
             }
         }
-        History::read(&root)
+        read(&root)
     }
 
     pub(super) fn check(&self, task: &FolderTask, progress: &dyn Progress) -> FolderSeen {
@@ -130,10 +138,9 @@ impl Folder {
             // Its files are reported missing one by one.
             Ok(None) if task.known.is_empty() => {}
             Ok(Some(Stat { is_dir: true, .. }) | None) => {
-                if task.with_history {
-                    self.check_history(task, progress, &mut seen);
-                }
-                self.list_extra(task, &mut seen);
+                let read = task.with_history.then(|| self.check_history(task, progress, &mut seen)).flatten();
+                let history = read.as_ref().or_else(|| self.history());
+                self.list_extra(task, history, &mut seen);
             }
             Ok(Some(_)) => {}
             Err(e) => seen.findings.push(self.finding(FindingKind::Unreadable, &RelPath::root(), e.to_string())),
@@ -142,8 +149,8 @@ impl Folder {
         seen
     }
 
-    /// Each recorded manifest against its C4, then what the chain says as a whole.
-    fn check_history(&self, task: &FolderTask, progress: &dyn Progress, seen: &mut FolderSeen) {
+    /// Each recorded manifest against its C4, then what the chain says as a whole. Gives a history that holds.
+    fn check_history(&self, task: &FolderTask, progress: &dyn Progress, seen: &mut FolderSeen) -> Option<History> {
         for generation in &task.generations {
             let relpath = &generation.manifest;
             let place = self.place(relpath);
@@ -155,14 +162,15 @@ impl Folder {
                 Checked::Bad(finding) => seen.findings.push(Finding { note: note_of(finding.note), ..finding }),
                 Checked::Stopped => {
                     seen.stopped = true;
-                    return;
+                    return None;
                 }
             }
         }
         let chain = chain_path();
-        let fault = match self.read_history() {
+        let mut good = None;
+        let fault = match self.read_at(&RelPath::root(), History::outline) {
             Ok(None) if task.sealed => Some(self.finding(FindingKind::Missing, &chain, "its history is gone")),
-            Ok(None) => return,
+            Ok(None) => return None,
             Ok(Some(history)) => {
                 // A manifest that still lies there but is not in the chain any more is a chain that was put back.
                 let lost = task
@@ -170,7 +178,7 @@ impl Folder {
                     .iter()
                     .find(|g| !history.generations.iter().any(|h| h.number == g.number && h.c4 == g.c4));
                 let lost = lost.map(|g| format!("it no longer lists generation {} as it was sealed", g.number));
-                let _ = self.history.set(Some(history));
+                good = Some(history);
                 lost.map(|note| self.finding(FindingKind::Altered, &chain, note))
             }
             // What the card brought is checked as its file.
@@ -180,7 +188,7 @@ impl Folder {
                 Some(self.finding(FindingKind::Altered, &chain, note))
             }
             Err(fault) => match self.history_finding(&fault) {
-                finding if task.known.contains(&finding.relpath) => return,
+                finding if task.known.contains(&finding.relpath) => return None,
                 finding => Some(finding),
             },
         };
@@ -192,6 +200,7 @@ impl Folder {
             }
             None => seen.good.push(chain),
         }
+        good
     }
 
     pub fn history_finding(&self, fault: &HistoryFault) -> Finding {
@@ -210,7 +219,7 @@ impl Folder {
         self.finding(kind, &path, fault.to_string())
     }
 
-    fn list_extra(&self, task: &FolderTask, seen: &mut FolderSeen) {
+    fn list_extra(&self, task: &FolderTask, history: Option<&History>, seen: &mut FolderSeen) {
         let listing = match list::list(&self.base.under(self.root.path()), &task.litter) {
             Ok(listing) => listing,
             Err(ListError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return,
@@ -223,7 +232,6 @@ impl Folder {
                 return;
             }
         };
-        let history = self.history();
         let mut sealed: BTreeSet<RelPath> = task.generations.iter().map(|g| g.manifest.clone()).collect();
         history.iter().for_each(|h| own_files(h, &RelPath::root(), &mut sealed));
         let chain = chain_path();

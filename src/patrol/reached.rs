@@ -7,9 +7,9 @@ use crate::verify::Part;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Written down when a file is so much further than it was written down before. With what is read while the commit is on
-/// its way, a kill costs no more than 64 MiB of a file.
-const STEP_BYTES: u64 = 32 << 20;
+/// Written down when a file is so much further than it was written down before. With what is read ahead, and while
+/// the commit is on its way, a kill costs no more than 64 MiB of a file.
+const STEP_BYTES: u64 = 16 << 20;
 
 type Files = BTreeMap<(CopyRootId, RelPath), (Part, u64)>;
 

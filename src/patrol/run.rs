@@ -352,10 +352,7 @@ impl<'a> Pass<'a> {
             return Ok(FolderTask { known, parts, litter, ..FolderTask::default() });
         };
         let mut task = FolderTask { litter, sealed: root.sealed, ..FolderTask::default() };
-        for row in catalog.copies(root.id)? {
-            task.temps.extend(row.temp);
-            task.known.insert(row.relpath);
-        }
+        (task.known, task.temps) = catalog.copy_names(root.id)?;
         let repairs = catalog.repairs(root.id)?;
         task.temps.extend(repairs.into_iter().filter(|r| !r.in_place).map(|r| r.temp));
         task.generations = catalog.generations(root.id)?;

@@ -53,7 +53,13 @@ fn observe() -> Option<Real> {
         let (code, v) = judged(&["accept", "A001", &id, "--note", &format!("known: {id}"), "--json"]);
         accepted.push((id, code, v));
     }
-    let both = || [stamps(&place.path("a")), stamps(&place.path("b"))];
+    // A backup of the catalog is no part of the footage.
+    let of = |dest: &str| {
+        let mut all = stamps(&place.path(dest));
+        all.retain(|s| s.path != Path::new(".goodgate") && !s.path.starts_with(".goodgate/catalog"));
+        all
+    };
+    let both = || [of("a"), of("b")];
     let before = both();
     let again = judged(&offload);
     let after = both();

@@ -213,7 +213,7 @@ thread_local! {
     static SCRATCH: std::cell::RefCell<Option<Buffer>> = const { std::cell::RefCell::new(None) };
 }
 
-/// Of files from this size on the next part is read while the last one is looked at.
+/// Of files from this size on the next parts are read while one is looked at.
 const AHEAD_FROM_BYTES: u64 = 4 * CHUNK_BYTES as u64;
 
 /// Reads from `from` on (a multiple of [`BLOCK_BYTES`]) to the end, and shows each part with its offset, in order.
@@ -251,33 +251,36 @@ fn each_part(
             Ok(())
         })?;
     } else {
-        let (full, filled) = sync_channel(1);
-        let (free, empty) = channel();
-        let _ = (free.send(buffer(CHUNK_BYTES)), free.send(buffer(CHUNK_BYTES)));
-        std::thread::scope(|scope| {
-            let reader = &mut *read;
-            // Ends with the file, with an error, or when nobody listens any more.
-            scope.spawn(move || {
-                let mut offset = from;
-                while offset < size {
-                    let Ok(mut buf) = empty.recv() else { return };
-                    let taken = take(reader, offset, &mut buf);
-                    let Ok((got, _)) = &taken else {
-                        let _ = full.send(taken.map(|(got, took)| (buf, got, took)));
-                        return;
-                    };
-                    offset += *got as u64;
-                    if full.send(taken.map(|(got, took)| (buf, got, took))).is_err() {
-                        return;
+        let mut other = read.another().map_err(|source| ReadFault::Io { offset, source })?;
+        let done = std::thread::scope(|scope| {
+            // They take the parts by turns, each with a buffer of its own: one part is looked at, the next is on its way.
+            let readers = [&mut *read, &mut other].into_iter().zip([from, from + CHUNK_BYTES as u64]);
+            let lines = readers.map(|(reader, first)| {
+                let (full, filled) = sync_channel(1);
+                let (free, empty) = channel::<Buffer>();
+                let _ = free.send(buffer(CHUNK_BYTES));
+                // Ends with the file, with an error, or when nobody listens any more.
+                scope.spawn(move || {
+                    for offset in (first..size).step_by(2 * CHUNK_BYTES) {
+                        let Ok(mut buf) = empty.recv() else { return };
+                        let taken = take(reader, offset, &mut buf);
+                        let is_over = taken.is_err();
+                        if full.send(taken.map(|(got, took)| (buf, got, took))).is_err() || is_over {
+                            return;
+                        }
                     }
-                }
+                });
+                (filled, free)
             });
-            // Both ends are dropped with this: the reader never waits for what does not come.
-            let (filled, free) = (filled, free);
-            for part in &filled {
+            let lines: Vec<_> = lines.collect();
+            for (filled, free) in lines.iter().cycle() {
+                if offset >= size {
+                    break;
+                }
                 if progress.stop_asked() {
                     return Err(ReadFault::Stopped);
                 }
+                let Ok(part) = filled.recv() else { break };
                 let (buf, got, took) = part?;
                 tell(got, took);
                 see(offset, &buf[..got]);
@@ -285,7 +288,12 @@ fn each_part(
                 let _ = free.send(buf);
             }
             Ok(())
-        })?;
+        });
+        read.join(&other);
+        done?;
+        if offset < size {
+            return Err(ReadFault::Changed);
+        }
     }
     let now = read.stat_now().map_err(|source| ReadFault::Io { offset, source })?;
     if (now.size_bytes, now.mtime_ns) != (size, read.stat().mtime_ns) {

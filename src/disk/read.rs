@@ -45,6 +45,17 @@ impl PastCache {
         Ok(read)
     }
 
+    /// A second reader of the same open file.
+    pub fn another(&self) -> io::Result<Self> {
+        Ok(PastCache { file: self.file.try_clone()?, ..*self })
+    }
+
+    /// What another reader met holds for this one too.
+    pub fn join(&mut self, other: &PastCache) {
+        self.direct &= other.direct;
+        self.class = self.class.min(other.class);
+    }
+
     /// As it was when opened.
     pub fn stat(&self) -> Stat {
         self.stat

@@ -385,9 +385,9 @@ impl Asked {
             out.extend(catalog.due(limit, Some(ejected.map_or(before, |at| at.max(before))), filter)?);
         }
         out.retain(|row| self.cards.as_ref().is_none_or(|cards| cards.contains(&row.card)));
-        // What was proven within the same hour is as old: by names it lies together, on the disk and in the catalog.
+        // What was proven within one second is as old: by names it lies together, on the disk and in the catalog.
         let age = |row: &DueRow| {
-            (row.state == CopyState::Failed, row.proven_at.map(|at| at.as_second().div_euclid(3600)), row.copy_root)
+            (row.state == CopyState::Failed, row.proven_at.map(Timestamp::as_second), row.copy_root)
         };
         out.sort_by(|a, b| age(a).cmp(&age(b)).then_with(|| a.relpath.cmp(&b.relpath)));
         Ok(out)

@@ -272,7 +272,7 @@ fn patrol_takes_the_oldest_proof_first_and_stops_at_the_budget() {
     place.config("[policy]\ndistinct_devices = false\n[verify]\nflash_lanes = 1\n");
     let fresh = run_patrol(&place, PatrolRequest::default());
     assert_eq!((fresh.files, fresh.complete, fresh.exit_code()), (0, true, 0));
-    // All but the notes were proven some hours ago: within one hour it is by names.
+    // All but the notes were proven some hours ago: within one second it is by names.
     let (_, mut catalog) = station(&place);
     for copy in catalog.all_copy_roots().unwrap() {
         for row in catalog.copies(copy.id).unwrap().iter().filter(|row| row.relpath.name() != b"NOTES.TXT") {

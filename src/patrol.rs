@@ -386,9 +386,8 @@ impl Asked {
         }
         out.retain(|row| self.cards.as_ref().is_none_or(|cards| cards.contains(&row.card)));
         // What was proven within one second is as old: by names it lies together, on the disk and in the catalog.
-        let age = |row: &DueRow| {
-            (row.state == CopyState::Failed, row.proven_at.map(Timestamp::as_second), row.copy_root)
-        };
+        let age =
+            |row: &DueRow| (row.state == CopyState::Failed, row.proven_at.map(Timestamp::as_second), row.copy_root);
         out.sort_by(|a, b| age(a).cmp(&age(b)).then_with(|| a.relpath.cmp(&b.relpath)));
         Ok(out)
     }

@@ -5,7 +5,7 @@ use crate::place::{Place, Said};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// Long enough for a loaded machine; a test that waits so long has failed.
@@ -130,6 +130,18 @@ pub fn kills(points: &[(&str, &[u32])]) -> Vec<String> {
     let acts = ["kill", "killed"];
     let of = |n: usize| if is_slow() { &acts[..] } else { &acts[n % 2..=n % 2] };
     hits.enumerate().flat_map(|(n, hit)| of(n).iter().map(move |act| format!("{hit}|{act}"))).collect()
+}
+
+static NAMESPACES: RwLock<()> = RwLock::new(());
+
+/// While it is held no test makes a mount namespace, which would keep alive what is unmounted here.
+pub fn no_namespaces() -> RwLockReadGuard<'static, ()> {
+    NAMESPACES.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For a test that makes one.
+pub fn own_namespace() -> RwLockWriteGuard<'static, ()> {
+    NAMESPACES.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// True for root; otherwise says that the test is skipped.

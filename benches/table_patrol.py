@@ -2,6 +2,8 @@
 
 from statistics import median
 
+from table_proxies import cells, peak_mb
+
 METHODS = {
     "patrol": "goodgate patrol",
     "b3sum": "b3sum --check",
@@ -23,20 +25,8 @@ Each method begins with a cold cache.
 - in the catalog: the part of goodgate's time in which it waited for SQLite, while its lanes went on reading."""
 
 
-def cells(samples):
-    """{shelf: {method: its samples}}; what failed is left out."""
-    groups = {}
-    for s in samples:
-        groups.setdefault(s["shelf"], {}).setdefault(s["method"], []).append(s)
-    return {shelf: {m: of for m, of in row.items() if not any(s["failed"] for s in of)} for shelf, row in groups.items()}
-
-
 def mid(row, method, key="secs"):
     return median(s[key] for s in row[method])
-
-
-def peak_mb(row, method):
-    return max(s["peak_kib"] for s in row[method]) * 1024 / 1e6
 
 
 def in_catalog(row):
@@ -46,7 +36,7 @@ def in_catalog(row):
 
 def rows(samples):
     out = [["files", "", *METHODS.values()]]
-    for shelf, row in cells(samples).items():
+    for shelf, row in cells(samples, "shelf").items():
         times, cost = [], []
         for method in METHODS:
             if method not in row:
@@ -65,7 +55,7 @@ def rows(samples):
 
 
 def bars(samples):
-    for shelf, row in cells(samples).items():
+    for shelf, row in cells(samples, "shelf").items():
         if len(row) < len(METHODS):
             yield f"{shelf}: not judged, as not every method worked"
             continue

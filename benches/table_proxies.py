@@ -23,12 +23,15 @@ faster). Everything is bound by the processor; clips lie in the cache.
 - CPU is user and kernel time. Peak is the resident memory of the largest process."""
 
 
-def cells(samples):
-    """{clip: {method: its samples}}; what failed is left out."""
+def cells(samples, of="clip"):
+    """{clip, or what `of` names: {method: its samples}}; what failed is left out."""
     groups = {}
     for s in samples:
-        groups.setdefault(s["clip"], {}).setdefault(s["method"], []).append(s)
-    return {clip: {m: of for m, of in row.items() if not any(s["failed"] for s in of)} for clip, row in groups.items()}
+        groups.setdefault(s[of], {}).setdefault(s["method"], []).append(s)
+    def good(row):
+        return {m: all_of for m, all_of in row.items() if not any(s["failed"] for s in all_of)}
+
+    return {what: good(row) for what, row in groups.items()}
 
 
 def secs(row, method):

@@ -268,7 +268,7 @@ pub fn patrol(
     };
     // Who names a volume that was ejected wants it read since, all of it; unless an age is named too.
     let since_eject = request.volume.is_some() && request.due.is_none();
-    let due = asked.due(catalog, before(begun.1, due.saturating_sub(lead)), since_eject, usize::MAX)?;
+    let due = asked.due(catalog, before(begun.1, due.saturating_sub(lead)), since_eject)?;
     let mut pass = Pass::new(station, progress);
     if is_whole {
         pass.overdue = places.overdue(catalog, settings, begun.1)?;
@@ -372,17 +372,11 @@ impl Asked {
     }
 
     /// The oldest proof first, the failed ones last. `since_eject`: and all that was proven before its volume was ejected.
-    fn due(
-        &self,
-        catalog: &Catalog,
-        before: Timestamp,
-        since_eject: bool,
-        limit: usize,
-    ) -> Result<Vec<DueRow>, PatrolError> {
+    fn due(&self, catalog: &Catalog, before: Timestamp, since_eject: bool) -> Result<Vec<DueRow>, PatrolError> {
         let mut out = Vec::new();
         for filter in &self.filters {
             let ejected = filter.volume.filter(|_| since_eject).map(|v| catalog.ejected_at(v)).transpose()?.flatten();
-            out.extend(catalog.due(limit, Some(ejected.map_or(before, |at| at.max(before))), filter)?);
+            out.extend(catalog.due(usize::MAX, Some(ejected.map_or(before, |at| at.max(before))), filter)?);
         }
         out.retain(|row| self.cards.as_ref().is_none_or(|cards| cards.contains(&row.card)));
         // What was proven within one second is as old: by names it lies together, on the disk and in the catalog.
@@ -405,7 +399,7 @@ impl Asked {
         let Some(every) = settings.every else { return Ok(false) };
         let away = before(now, settings.absent_after.unwrap_or(every));
         let mut mounted: HashMap<CopyRootId, bool> = HashMap::new();
-        let late = self.due(catalog, before(now, every), false, usize::MAX)?;
+        let late = self.due(catalog, before(now, every), false)?;
         Ok(late.iter().filter(|row| row.state == CopyState::Proven).any(|row| {
             let is_here = mounted.entry(row.copy_root).or_insert_with(|| places.is_mounted(row.copy_root));
             *is_here || row.proven_at.is_none_or(|at| at < away)

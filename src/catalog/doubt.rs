@@ -7,6 +7,7 @@ use super::error::{CatalogError, Fault};
 use super::rowsum::{COPY, DOUBT};
 use super::{Catalog, Tx, relpath, text_of, time};
 use crate::evidence::Doubt;
+use crate::relpath::RelPath;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -52,24 +53,22 @@ fn put_back(tx: &Tx<'_>, how: PutBack, why: &str, now: Timestamp) -> Result<(), 
     tx.execute(sql, params![number, how.name(), at, why])?;
     DOUBT.seal(tx, [&number, &number])?;
     tx.execute("UPDATE station SET doubts = ?1, id = lower(hex(randomblob(16)))", [number])?;
-    let late: Vec<(String, crate::relpath::RelPath)> = tx
-        .prepare("SELECT copy_root_id, relpath FROM copy WHERE proven_at > ?1")?
-        .query_map([&at], |r| Ok((r.get("copy_root_id")?, relpath(r, "relpath")?)))?
-        .collect::<Result<_, _>>()?;
-    for (root, path) in &late {
-        COPY.change(tx, [root, &path.as_bytes()], "proven_at = ?3", params![at])?;
+    for (root, path) in copies(tx, "proven_at > ?1", params![at])? {
+        COPY.change(tx, [&root, &path.as_bytes()], "proven_at = ?3", params![at])?;
     }
     // Nor is it known any more in which lifetime of its volume a copy was written: it may have been repaired since.
-    let written: Vec<(String, crate::relpath::RelPath)> = tx
-        .prepare("SELECT copy_root_id, relpath FROM copy WHERE written_on IS NOT NULL")?
-        .query_map([], |r| Ok((r.get("copy_root_id")?, relpath(r, "relpath")?)))?
-        .collect::<Result<_, _>>()?;
-    for (root, path) in &written {
-        COPY.change(tx, [root, &path.as_bytes()], "written_on = NULL", &[])?;
+    for (root, path) in copies(tx, "written_on IS NOT NULL", &[])? {
+        COPY.change(tx, [&root, &path.as_bytes()], "written_on = NULL", &[])?;
     }
     // Their first halves were read before.
     tx.execute("DELETE FROM part_proof", [])?;
     custody::add(tx, &Entry { act: Act::Note, card: None, job: None, root: None, relpath: None, text: why }, now)
+}
+
+/// Folder and name of the copies that are so.
+fn copies(c: &Connection, are: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<Vec<(String, RelPath)>> {
+    let mut statement = c.prepare(&format!("SELECT copy_root_id, relpath FROM copy WHERE {are}"))?;
+    statement.query_map(values, |r| Ok((r.get("copy_root_id")?, relpath(r, "relpath")?)))?.collect()
 }
 
 /// The latest; and whether all rows are there and hold their sums.

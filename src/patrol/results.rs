@@ -189,7 +189,9 @@ impl Pass<'_> {
     fn mark(&mut self, folder: &Folder, relpath: &RelPath, at: Timestamp, seen: catalog::Seen) {
         let Some(root) = &folder.copy else { return };
         self.oldest_mark.get_or_insert_with(Instant::now);
-        self.marked_bytes += if let catalog::Seen::Good(proof) = &seen { proof.size_bytes } else { 0 };
+        if let catalog::Seen::Good(proof) | catalog::Seen::Anew(proof) = &seen {
+            self.marked_bytes += proof.size_bytes;
+        }
         self.marks.push(Mark { root: root.id, relpath: relpath.clone(), at, seen });
     }
 

@@ -15,8 +15,9 @@ pub use swap::{Swap, block_fits, prove_swap};
 
 use crate::copy::{FileRecord, ReadBack};
 use crate::digest::{BLOCK_BYTES, BlockDigests, Digest, Digests, HashFormat, join_blocks};
+use crate::disk::buffer::Buffer;
 use crate::disk::read::PastCache;
-use crate::disk::write::{Buffer, Temp, buffer};
+use crate::disk::write::Temp;
 use crate::disk::{Root, Stat};
 use crate::finding::{Finding, FindingKind};
 use crate::hash::{Hasher, block_digest};
@@ -238,7 +239,7 @@ fn each_part(
     let mut offset = from;
     if size.saturating_sub(from) < AHEAD_FROM_BYTES {
         SCRATCH.with_borrow_mut(|spare| {
-            let buf = spare.get_or_insert_with(|| buffer(CHUNK_BYTES));
+            let buf = spare.get_or_insert_with(|| Buffer::new(CHUNK_BYTES));
             while offset < size {
                 if progress.stop_asked() {
                     return Err(ReadFault::Stopped);
@@ -258,7 +259,7 @@ fn each_part(
             let lines = readers.map(|(reader, first)| {
                 let (full, filled) = sync_channel(1);
                 let (free, empty) = channel::<Buffer>();
-                let _ = free.send(buffer(CHUNK_BYTES));
+                let _ = free.send(Buffer::new(CHUNK_BYTES));
                 // Ends with the file, with an error, or when nobody listens any more.
                 scope.spawn(move || {
                     for offset in (first..size).step_by(2 * CHUNK_BYTES) {
@@ -530,7 +531,7 @@ fn judged(
 /// Reads block by block what could not be read in one go; names the blocks that fail or differ.
 fn unreadable_blocks(root: &Root, place: &RelPath, want: &Expected<'_>, lane: &Lane<'_>) -> Vec<(u64, u64)> {
     let Ok(mut read) = PastCache::open(root, place, lane.fs_type) else { return Vec::new() };
-    let mut buf = buffer(BLOCK_BYTES as usize);
+    let mut buf = Buffer::new(BLOCK_BYTES as usize);
     let bad = (0..want.size_bytes.div_ceil(BLOCK_BYTES)).filter(|block| {
         let offset = block * BLOCK_BYTES;
         let len = BLOCK_BYTES.min(want.size_bytes - offset) as usize;

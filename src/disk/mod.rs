@@ -5,6 +5,7 @@
 //! **Tests** beside each file; faults come from below (loop devices, strace) in `tests/all/`.
 
 pub mod ahead;
+pub mod buffer;
 pub mod entries;
 pub mod facts;
 pub mod kmsg;

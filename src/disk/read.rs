@@ -1,7 +1,7 @@
 //! Reads past the page cache. Direct reading alone proves nothing on some filesystems: the pages are dropped, it is
 //! checked that none is left, and then the file is read directly.
 
-use super::write::{ALIGN, Buffer};
+use super::buffer::{ALIGN, Buffer};
 use super::{Root, Stat, facts, pagecache};
 use crate::copy::ReadBack;
 use crate::relpath::RelPath;
@@ -143,7 +143,6 @@ fn drop_pages(file: &File, size_bytes: u64) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::write::buffer;
     use super::*;
 
     #[test]
@@ -155,7 +154,7 @@ mod tests {
             let data: Vec<u8> = (0..len).map(|i| (i % 253) as u8).collect();
             std::fs::write(dir.path().join("f"), &data).unwrap();
             let mut read = PastCache::open(&root, &RelPath::new("f").unwrap(), &fs_type).unwrap();
-            let mut buf = buffer(1 << 20);
+            let mut buf = Buffer::new(1 << 20);
             let mut seen = Vec::new();
             loop {
                 let n = read.read_at(seen.len() as u64, &mut buf, 1 << 20).unwrap();

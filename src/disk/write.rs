@@ -7,34 +7,18 @@ mod swap;
 
 pub use swap::Old;
 
+use super::buffer::{ALIGN, Buffer};
 use super::read::PastCache;
 use super::{Root, Stat};
 use crate::relpath::RelPath;
-use aligned_vec::{AVec, ConstAlign};
 use rustix::fs::{FallocateFlags, Mode, OFlags, RenameFlags};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-/// Alignment of buffers, offsets and lengths for direct I/O, in bytes.
-pub const ALIGN: usize = 4096;
-
 /// Files below this size are not reserved before they are written.
 const RESERVED_FROM_BYTES: u64 = 1 << 20;
-
-/// A buffer whose start fits direct I/O.
-pub type Buffer = AVec<u8, ConstAlign<ALIGN>>;
-
-pub fn buffer(capacity_bytes: usize) -> Buffer {
-    // By slices: byte by byte takes an unoptimized build longer than the whole copy of a small card.
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let mut b = Buffer::with_capacity(ALIGN, capacity_bytes);
-    while b.len() < capacity_bytes {
-        b.extend_from_slice(&ZEROS[..ZEROS.len().min(capacity_bytes - b.len())]);
-    }
-    b
-}
 
 /// Whether files in this folder can be written directly; `None` where nothing can be tried without leaving a name.
 pub fn takes_direct(folder: &std::path::Path) -> io::Result<Option<bool>> {
@@ -99,7 +83,7 @@ impl<'r> Temp<'r> {
         let mut temp = Self::of(root, relpath, file, false)?;
         temp.reserve(size_bytes)?;
         let _ = temp.set_direct(true);
-        temp.earlier = Some(Box::new((PastCache::open(root, relpath, fs_type)?, Buffer::new(ALIGN))));
+        temp.earlier = Some(Box::new((PastCache::open(root, relpath, fs_type)?, Buffer::new(0))));
         Ok(temp)
     }
 
@@ -159,7 +143,7 @@ impl<'r> Temp<'r> {
         let Some(earlier) = &mut self.earlier else { return Ok(false) };
         let (read, buf) = &mut **earlier;
         if buf.len() < data.len() {
-            buf.resize(data.len().next_multiple_of(ALIGN), 0);
+            *buf = Buffer::new(data.len().next_multiple_of(ALIGN));
         }
         // What cannot be read is written anew.
         let same = read.read_at(self.written, buf, data.len()).is_ok_and(|n| n == data.len() && buf[..n] == *data);
@@ -405,7 +389,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
         for len in [0usize, 1, 4095, 4096, 4097, 1 << 20, (3 << 20) + 77] {
-            let mut data = buffer(len);
+            let mut data = Buffer::new(len);
             data.iter_mut().enumerate().for_each(|(i, b)| *b = (i * 31 % 251) as u8);
             let mut temp = Temp::create(&root, &rel(".t"), len as u64).unwrap();
             for chunk in data.chunks(1 << 20) {

@@ -8,9 +8,10 @@ use super::{IngestError, Station};
 use crate::catalog::{BackupName, Catalog, CatalogError, PutBack};
 use crate::clip::{CardId, SourceKind};
 use crate::config::Config;
+use crate::disk::buffer::{ALIGN, Buffer};
 use crate::disk::facts::{self, Facts};
 use crate::disk::read::PastCache;
-use crate::disk::write::{ALIGN, Buffer, Temp, buffer, remove};
+use crate::disk::write::{Temp, remove};
 use crate::disk::{Root, lock};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
@@ -76,7 +77,7 @@ pub(crate) fn back_up(
             // What is known good on the destinations must not make room for it.
             return Err(format!("it is damaged ({first}): goodgate check"));
         }
-        let (mut laid, mut buf) = (false, buffer(CHUNK));
+        let (mut laid, mut buf) = (false, Buffer::new(CHUNK));
         for shelf in &lacking {
             match lay(shelf, &stage.0, &name, &mut buf).and_then(|()| rotate(&shelf.root, &name, instead)) {
                 Ok(()) => laid = true,

@@ -9,7 +9,8 @@ use crate::card;
 use crate::catalog::{Catalog, ClipRow};
 use crate::clip::{ProxyFile, Role};
 use crate::config::{Config, MediaLayout};
-use crate::disk::write::{ALIGN, Temp, buffer, publish_whole};
+use crate::disk::buffer::{ALIGN, Buffer};
+use crate::disk::write::{Temp, publish_whole};
 use crate::disk::{Root, facts};
 use crate::mhl::History;
 use crate::preset::Output;
@@ -88,7 +89,7 @@ impl Target {
 }
 
 fn copy_into(temp: &mut Temp<'_>, from: &mut File) -> io::Result<()> {
-    let mut buf = buffer(1024 * ALIGN);
+    let mut buf = Buffer::new(1024 * ALIGN);
     loop {
         let mut filled = 0;
         while filled < buf.len() {

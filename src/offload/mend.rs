@@ -6,8 +6,9 @@ use super::{Destination, RESUMED_FROM_BYTES};
 use crate::copy::FileRecord;
 use crate::digest::{BLOCK_BYTES, join_blocks};
 use crate::disk::Root;
+use crate::disk::buffer::Buffer;
 use crate::disk::read::PastCache;
-use crate::disk::write::{Replace, Temp, buffer, move_aside, open_ours, remove, write_whole};
+use crate::disk::write::{Replace, Temp, move_aside, open_ours, remove, write_whole};
 use crate::progress::Progress;
 use crate::relpath::RelPath;
 use crate::verify::{self, Lane, ReadFault, Unproven, VerifiedFile, block_fits};
@@ -206,7 +207,7 @@ impl<'a> Work<'a> {
         let alive = self.dests.iter().enumerate().filter(|(d, _)| self.dead[*d].get().is_none());
         let mut partials: Vec<_> =
             alive.filter_map(|(_, dest)| Some((dest, Partial::open(dest, relpath).ok()?))).collect();
-        let (mut buf, mut lost, mut at) = (buffer(BLOCK_BYTES as usize), Vec::new(), 0);
+        let (mut buf, mut lost, mut at) = (Buffer::new(BLOCK_BYTES as usize), Vec::new(), 0);
         while at < size_bytes && !self.stop_asked() {
             let len = PIECE_BYTES.min(size_bytes - at);
             match read.read_at(at, &mut buf, len as usize) {
@@ -322,7 +323,7 @@ fn each_block(
     blocks: &[(u64, u64)],
     mut see: impl FnMut(u64, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut buf = buffer(BLOCK_BYTES as usize);
+    let mut buf = Buffer::new(BLOCK_BYTES as usize);
     for (start, len) in blocks {
         for offset in (*start..(*start + *len).min(size_bytes)).step_by(BLOCK_BYTES as usize) {
             let want = BLOCK_BYTES.min(size_bytes - offset) as usize;

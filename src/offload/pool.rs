@@ -1,7 +1,7 @@
 //! The fixed pool of buffers bounds memory and gives the back-pressure: a buffer returns when the last who uses it is
 //! done. What waits for one writer waits in its inbox, which can be emptied when the writer is left behind.
 
-use crate::disk::write::{Buffer, buffer};
+use crate::disk::buffer::{ALIGN, Buffer};
 use crate::verify::CHUNK_BYTES;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pool {
     pub(super) fn new() -> Arc<Self> {
-        let free = (0..BUFFERS).map(|_| buffer(CHUNK_BYTES)).collect();
+        let free = (0..BUFFERS).map(|_| Buffer::new(CHUNK_BYTES)).collect();
         Arc::new(Pool { free: Mutex::new(free), freed: Condvar::new() })
     }
 
@@ -52,7 +52,7 @@ pub(super) struct Part {
 impl Part {
     /// Behind `len` the buffer is cleared up to the next full page, for a direct write of the file's end.
     pub(super) fn new(mut buf: Buffer, len: usize, home: &Arc<Pool>) -> Arc<Self> {
-        let end = len.next_multiple_of(crate::disk::write::ALIGN).min(buf.len());
+        let end = len.next_multiple_of(ALIGN).min(buf.len());
         buf[len..end].fill(0);
         Arc::new(Part { buf: Some(buf), len, home: home.clone() })
     }

@@ -6,8 +6,9 @@ use crate::catalog::{Proof, RepairRow};
 use crate::copy::{CopyState, FileRecord};
 use crate::digest::{BLOCK_BYTES, join_blocks};
 use crate::disk::Stat;
+use crate::disk::buffer::Buffer;
 use crate::disk::read::PastCache;
-use crate::disk::write::{Buffer, Old, Temp, buffer};
+use crate::disk::write::{Old, Temp};
 use crate::finding::Finding;
 use crate::patrol::PatrolError;
 use crate::patrol::folder::Folder;
@@ -203,7 +204,7 @@ impl Bench<'_> {
     /// `--dry-run`: what each block would come from; nothing is written.
     fn plan(&mut self, mut finding: Finding, job: &Job<'_>) -> Result<(), PatrolError> {
         let mut sources = Sources::of(self, job.record);
-        let mut buf = buffer(BLOCK_BYTES as usize);
+        let mut buf = Buffer::new(BLOCK_BYTES as usize);
         let lost: Vec<u64> = job.bad.iter().copied().filter(|b| sources.block(*b, &mut buf).is_none()).collect();
         if !lost.is_empty() {
             finding.blocks = join_blocks(lost, job.record.file.size_bytes);
@@ -308,7 +309,7 @@ impl Job<'_> {
         sources: &mut Sources<'_>,
         progress: &dyn Progress,
     ) -> Result<(Temp<'t>, u64), Fail> {
-        let mut buf = buffer(BLOCK_BYTES as usize);
+        let mut buf = Buffer::new(BLOCK_BYTES as usize);
         let (mut lost, mut written, mut stopped) = (Vec::new(), 0, false);
         let patched = clone.patch(self.record.file.mtime_ns, |put| {
             for block in &self.bad {
@@ -349,7 +350,7 @@ impl Job<'_> {
         let mut own = is_file.then(|| PastCache::open(&folder.root, &self.place, fs_type).ok()).flatten();
         let mut made =
             Temp::create(&folder.root, temp, size_bytes).map_err(Fail::io("cannot make the rebuilt file"))?;
-        let mut buf = buffer(BLOCK_BYTES as usize);
+        let mut buf = Buffer::new(BLOCK_BYTES as usize);
         let mut lost = Vec::new();
         for block in 0..size_bytes.div_ceil(BLOCK_BYTES) {
             if progress.stop_asked() {

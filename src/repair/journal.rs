@@ -10,8 +10,9 @@ use super::sources::{Sources, span};
 use crate::catalog::RepairRow;
 use crate::digest::BLOCK_BYTES;
 use crate::disk::Root;
+use crate::disk::buffer::Buffer;
 use crate::disk::read::PastCache;
-use crate::disk::write::{Buffer, Replace, buffer, move_aside, open_ours, remove, set_file_time, write_whole};
+use crate::disk::write::{Replace, move_aside, open_ours, remove, set_file_time, write_whole};
 use crate::patrol::PatrolError;
 use crate::progress::Event;
 use crate::relpath::RelPath;
@@ -49,7 +50,7 @@ impl Bench<'_> {
         let mut all = 0;
         for _ in 0..ROUNDS {
             let mut sources = Sources::of(self, job.record);
-            let mut buf = buffer(BLOCK_BYTES as usize);
+            let mut buf = Buffer::new(BLOCK_BYTES as usize);
             // Not a byte is written before every one is known to be there.
             let lost: Vec<u64> = job.bad.iter().copied().filter(|b| sources.block(*b, &mut buf).is_none()).collect();
             if !lost.is_empty() {
@@ -135,7 +136,7 @@ fn fill(root: &Root, file: &std::fs::File, job: &Job<'_>, fs_type: &str) -> io::
     let blocks = job.record.file.size_bytes.div_ceil(BLOCK_BYTES);
     let mut told = Told { what: "goodgate repair journal".into(), mtime_ns: old.mtime_ns, ..Told::default() };
     told.size_bytes = old.size_bytes;
-    let mut buf = buffer(BLOCK_BYTES as usize);
+    let mut buf = Buffer::new(BLOCK_BYTES as usize);
     let mut at = 0;
     // What is to be replaced, and what is to be cut off.
     for block in job.bad.iter().copied().chain(blocks..old.size_bytes.div_ceil(BLOCK_BYTES).max(blocks)) {

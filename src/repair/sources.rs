@@ -3,8 +3,8 @@
 use super::Bench;
 use crate::copy::FileRecord;
 use crate::digest::BLOCK_BYTES;
+use crate::disk::buffer::Buffer;
 use crate::disk::read::PastCache;
-use crate::disk::write::Buffer;
 use crate::patrol::folder::Folder;
 use crate::relpath::RelPath;
 use crate::verify::block_fits;

@@ -97,7 +97,7 @@ impl<'r> Temp<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::write::buffer;
+    use crate::disk::buffer::Buffer;
 
     fn rel(p: &str) -> RelPath {
         RelPath::new(p).unwrap()
@@ -109,7 +109,7 @@ mod tests {
         let root = Root::open(dir.path()).unwrap();
         std::fs::write(dir.path().join("f"), b"old").unwrap();
         let mut temp = Temp::create(&root, &rel(".t"), 3).unwrap();
-        let mut data = buffer(4096);
+        let mut data = Buffer::new(4096);
         data[..3].copy_from_slice(b"new");
         temp.append(&data, 3).unwrap();
         temp.finish(Some(1_600_000_000_000_000_000)).unwrap();

@@ -24,8 +24,7 @@ mod standing;
 mod takes;
 mod targets;
 
-pub(crate) use backups::back_up;
-pub use backups::newest_backup;
+pub use backups::{back_up, newest_backup};
 pub use notices::tell;
 pub use rebuild::{FoundCopy, NotRebuilt, RebuildReport, find_copies, rebuild};
 pub use register::{Register, register};

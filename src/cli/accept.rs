@@ -5,7 +5,7 @@ use super::card;
 use super::door::Door;
 use super::print::complain;
 use super::report::{Exit, Failure};
-use goodgate::ingest::standing;
+use goodgate::ingest::{back_up, standing};
 use goodgate::patrol;
 use goodgate::relpath::RelPath;
 use jiff::Timestamp;
@@ -16,12 +16,11 @@ pub fn run(door: &Door, a: Accept) -> anyhow::Result<Exit> {
     }
     let mut catalog = door.catalog()?;
     let row = door.card(&catalog, &a.roll)?;
+    let progress = door.progress()?;
     let now = Timestamp::now();
     let is_warning = catalog.accept_warning(row.id, &a.warning, a.note.trim(), now)?;
     let changed = match RelPath::new(&a.warning) {
-        Ok(relpath) if !is_warning => {
-            patrol::accept_changed(&mut catalog, row.id, &relpath, a.note.trim(), &door.progress()?)?
-        }
+        Ok(relpath) if !is_warning => patrol::accept_changed(&mut catalog, row.id, &relpath, a.note.trim(), &progress)?,
         _ => Vec::new(),
     };
     for c in &changed {
@@ -40,5 +39,6 @@ pub fn run(door: &Door, a: Accept) -> anyhow::Result<Exit> {
     }
     let standing = standing(&door.station, &mut catalog, row.id)?;
     card::print(door, &standing, true)?;
+    back_up(&door.station, &catalog, row.id, None, &progress);
     Ok(card::exit(&standing))
 }

@@ -36,7 +36,7 @@ struct Shelf {
 
 /// Backs the catalog up to where this card is copied to. One of the same job that was laid before is replaced. Gives the
 /// name, when some destination has it now.
-pub(crate) fn back_up(
+pub fn back_up(
     station: &Station,
     catalog: &Catalog,
     card: CardId,

@@ -17,6 +17,8 @@ use std::path::Path;
 /// A folder or a part of one that counts no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Retired {
+    #[serde(skip)]
+    pub card: CardId,
     /// Root of the copy.
     pub copy: String,
     /// What of it; empty: all.
@@ -58,7 +60,7 @@ pub fn retire(catalog: &mut Catalog, word: &Path, reason: &str) -> Result<Vec<Re
         let copy = escape(root.path.as_bytes()).into_owned();
         if parts.iter().any(RelPath::is_root) {
             catalog.retire_copy_root(root.id, reason, now)?;
-            out.push(Retired { copy, relpath: RelPath::root(), files: rows.len() as u64 });
+            out.push(Retired { card: root.card, copy, relpath: RelPath::root(), files: rows.len() as u64 });
             continue;
         }
         for part in parts {
@@ -68,7 +70,8 @@ pub fn retire(catalog: &mut Catalog, word: &Path, reason: &str) -> Result<Vec<Re
                 return Err(PatrolError::NothingKnown(word.to_path_buf()));
             }
             catalog.retire_copies(root.id, &paths, reason, now)?;
-            out.push(Retired { copy: copy.clone(), relpath: part, files: paths.len() as u64 });
+            let files = paths.len() as u64;
+            out.push(Retired { card: root.card, copy: copy.clone(), relpath: part, files });
         }
     }
     match out.is_empty() {

@@ -89,6 +89,21 @@ fn each_destination_has_the_newest_three_and_nothing_of_others_is_touched() {
 }
 
 #[test]
+fn what_a_person_accepts_or_gives_up_is_backed_up() {
+    let place = offloaded();
+    let held = |sql: &str| {
+        let copy = Connection::open(newest(&place, "a")).unwrap();
+        copy.query_row(sql, [], |r| r.get::<_, String>(0)).unwrap()
+    };
+    flip(&place.path(&format!("a/A001/{CLIP}")), 1_500_000);
+    place.run(&["accept", "A001", CLIP, "--note", "graded in place", "--json"]).expect(20);
+    assert_eq!(held("SELECT note FROM accepted_copy"), "graded in place");
+    let b = place.path("b/A001");
+    place.run(&["retire", b.to_str().unwrap(), "--reason", "the drive is sold", "--json"]).expect(0);
+    assert_eq!(held("SELECT retired_reason FROM copy_root WHERE retired_at IS NOT NULL"), "the drive is sold");
+}
+
+#[test]
 fn a_lost_catalog_is_restored_and_every_copy_must_be_read_again() {
     let place = Place::new().with_card();
     wav(&place.path("card/A001/S001.WAV"));

@@ -132,11 +132,23 @@ fn each_day(days: u64) -> String {
     if days == 1 { "day".into() } else { format!("{days} days") }
 }
 
-/// Between the beginnings of patrols, the oldest first: the one in the middle, so that a pass by hand or a week off says
+/// A pass that begins so soon after the one before is somebody's second try, and no schedule.
+const TRIED_AGAIN: Duration = Duration::from_secs(600);
+
+/// Between the beginnings of patrols, the oldest first: the gap in the middle, so that a pass by hand or a week off says
 /// little.
 pub(super) fn interval(runs: &[jiff::Timestamp]) -> Option<Duration> {
-    let gap = |pair: &[jiff::Timestamp]| Duration::try_from(pair[1].duration_since(pair[0])).ok();
-    let mut gaps: Vec<Duration> = runs.windows(2).filter_map(gap).filter(|g| !g.is_zero()).collect();
+    let mut gaps = Vec::new();
+    let mut last: Option<jiff::Timestamp> = None;
+    for at in runs {
+        match last.map(|last| Duration::try_from(at.duration_since(last))) {
+            Some(Ok(gap)) if gap < TRIED_AGAIN => continue,
+            Some(Ok(gap)) => gaps.push(gap),
+            // The first, or after a clock that was set back.
+            Some(Err(_)) | None => {}
+        }
+        last = Some(*at);
+    }
     gaps.sort();
     gaps.get(gaps.len() / 2).copied()
 }
@@ -239,7 +251,11 @@ mod tests {
         assert_eq!(interval(&days), Some(DAY));
         assert_eq!(interval(&days[..2]), Some(DAY));
         assert_eq!(interval(&days[..1]), None);
+        let minute = |minutes: i64| jiff::Timestamp::from_second(minutes * 60).unwrap();
+        assert_eq!(interval(&[0, 4, 8, 1440, 1441].map(minute)), Some(DAY), "tried again");
+        assert_eq!(interval(&[0, 4].map(minute)), None);
         // A clock that was put back.
         assert_eq!(interval(&[at(5), at(1)]), None);
+        assert_eq!(interval(&[at(100), at(1), at(2), at(3)]), Some(HOUR));
     }
 }

@@ -54,6 +54,8 @@ fn coverage_is_claimed_when_it_is_known_and_warned_of_before_a_date_is_missed() 
     assert_eq!((&first["files"], &first["coverage"]["days"]), (&0.into(), &Value::Null), "{first}");
     assert!(first["coverage"]["text"].as_str().unwrap().contains("not known yet"), "{first}");
     run(&place, &["verify", "A001"]).expect(0);
+    assert_eq!(patrol(0)["coverage"]["days"], Value::Null, "a second try within minutes is no schedule");
+    change(&place, &format!("UPDATE patrol_run SET at = '{}'", days_ago(1)));
     let known = patrol(0);
     let coverage = &known["coverage"];
     assert_eq!((&coverage["days"], &coverage["every_days"], &coverage["held"]), (&1.into(), &30.into(), &true.into()));

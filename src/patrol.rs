@@ -254,7 +254,8 @@ pub fn patrol(
     let (mounted, volumes) = (Mounted::now()?, Volumes::of(catalog)?);
     let asked = Asked::of(catalog, request, &volumes, &mounted)?;
     let copies: HashMap<CopyRootId, CopyRootRow> = catalog.all_copy_roots()?.into_iter().map(|r| (r.id, r)).collect();
-    let places = Places { copies: &copies, mounted: &mounted, volumes: &volumes };
+    let holdings = catalog.holdings()?;
+    let places = Places { copies: &copies, mounted: &mounted, volumes: &volumes, holdings: &holdings };
     let (budget, rate) = (request.budget.or(settings.budget), request.rate.or(settings.rate));
     let due = request.due.or(settings.every).unwrap_or(DUE);
     let bounds = Bounds { settings, budget, rate, due };
@@ -271,7 +272,7 @@ pub fn patrol(
     let due = asked.due(catalog, before(begun.1, due.saturating_sub(lead)), since_eject)?;
     let mut pass = Pass::new(station, progress);
     if is_whole {
-        pass.overdue = places.overdue(catalog, settings, begun.1)?;
+        pass.overdue = places.overdue(settings, begun.1);
     }
     pass.is_to_seal = station.config.verify.seal;
     let mut shelf = Shelf::default();

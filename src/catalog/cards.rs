@@ -231,7 +231,7 @@ fn listing(c: &Connection, id: CardId) -> Result<Listing, Fault> {
     let mut statement = c.prepare_cached(sql)?;
     let mut found = statement.query([id.to_string()])?;
     while let Some(r) = found.next()? {
-        out.files.push(card_file(r)?);
+        out.files.push(card_file(r, [0, 1, 2])?);
     }
     let mut statement = c.prepare_cached("SELECT relpath, kind FROM card_entry WHERE card_id = ?1 ORDER BY relpath")?;
     let mut found = statement.query([id.to_string()])?;
@@ -249,12 +249,9 @@ fn listing(c: &Connection, id: CardId) -> Result<Listing, Fault> {
     Ok(out)
 }
 
-pub(super) fn card_file(r: &Row<'_>) -> rusqlite::Result<CardFile> {
-    Ok(CardFile {
-        relpath: relpath(r, "relpath")?,
-        size_bytes: natural(r, "size_bytes")?,
-        mtime_ns: r.get("mtime_ns")?,
-    })
+/// From the columns of path, size and time.
+pub(super) fn card_file(r: &Row<'_>, [path, size, mtime]: [usize; 3]) -> rusqlite::Result<CardFile> {
+    Ok(CardFile { relpath: relpath(r, path)?, size_bytes: natural(r, size)?, mtime_ns: r.get(mtime)? })
 }
 
 fn rows(c: &Connection, tail: &str, params: impl rusqlite::Params) -> Result<Vec<CardRow>, Fault> {

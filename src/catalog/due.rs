@@ -48,12 +48,12 @@ impl Catalog {
             let (before, volume) = (before.map(text_of), filter.volume.map(|v| v.to_string()));
             let read = |r: &Row<'_>| {
                 Ok(DueRow {
-                    card: parsed(r, "card_id", CardId::parse)?,
-                    copy_root: parsed(r, "copy_root_id", CopyRootId::parse)?,
-                    relpath: relpath(r, "relpath")?,
-                    state: parsed(r, "state", CopyState::from_name)?,
-                    proven_at: maybe_time(r, "checked_at")?,
-                    size_bytes: natural(r, "size_bytes")?,
+                    card: parsed(r, 0, CardId::parse)?,
+                    copy_root: parsed(r, 1, CopyRootId::parse)?,
+                    relpath: relpath(r, 2)?,
+                    state: parsed(r, 3, CopyState::from_name)?,
+                    proven_at: maybe_time(r, 4)?,
+                    size_bytes: natural(r, 5)?,
                 })
             };
             let values = params![int(limit as u64), before, filter.roll, volume];

@@ -65,7 +65,7 @@ use crate::relpath::RelPath;
 use error::Fault;
 use jiff::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, RowIndex, Transaction, TransactionBehavior};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -184,30 +184,31 @@ fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn bad(row: &Row<'_>, column: &str, kind: Type) -> rusqlite::Error {
-    let index = row.as_ref().column_index(column).unwrap_or(0);
-    rusqlite::Error::FromSqlConversionFailure(index, kind, format!("no value that column {column} may hold").into())
+fn bad(row: &Row<'_>, column: impl RowIndex, kind: Type) -> rusqlite::Error {
+    let index = column.idx(row.as_ref()).unwrap_or(0);
+    let name = row.as_ref().column_name(index).unwrap_or("?");
+    rusqlite::Error::FromSqlConversionFailure(index, kind, format!("no value that column {name} may hold").into())
 }
 
-fn parsed<T>(row: &Row<'_>, column: &str, read: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+fn parsed<T>(row: &Row<'_>, column: impl RowIndex + Copy, read: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str().map_err(|_| bad(row, column, Type::Text))?;
     read(text).ok_or_else(|| bad(row, column, Type::Text))
 }
 
-fn relpath(row: &Row<'_>, column: &str) -> rusqlite::Result<RelPath> {
+fn relpath(row: &Row<'_>, column: impl RowIndex + Copy) -> rusqlite::Result<RelPath> {
     let bytes = row.get_ref(column)?.as_blob().map_err(|_| bad(row, column, Type::Blob))?;
     RelPath::new(bytes).map_err(|_| bad(row, column, Type::Blob))
 }
 
-fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+fn time(row: &Row<'_>, column: impl RowIndex + Copy) -> rusqlite::Result<Timestamp> {
     parsed(row, column, |t| t.parse().ok())
 }
 
-fn maybe_time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+fn maybe_time(row: &Row<'_>, column: impl RowIndex + Copy) -> rusqlite::Result<Option<Timestamp>> {
     if row.get_ref(column)? == rusqlite::types::ValueRef::Null { Ok(None) } else { time(row, column).map(Some) }
 }
 
-fn natural(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+fn natural(row: &Row<'_>, column: impl RowIndex + Copy) -> rusqlite::Result<u64> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|_| bad(row, column, Type::Integer))
 }
 

@@ -146,8 +146,7 @@ impl Catalog {
 
     pub fn file_record(&self, card: CardId, relpath: &RelPath) -> Result<Option<FileRow>, CatalogError> {
         self.read(|c| {
-            let sql = format!("{} WHERE card_id = ?1 AND relpath = ?2", FILE.select);
-            let mut statement = c.prepare_cached(&sql)?;
+            let mut statement = c.prepare_cached(&FILE.one)?;
             let mut rows = statement.query(params![card.to_string(), relpath.as_bytes()])?;
             rows.next()?.map(|r| with_blocks(c, card, r)).transpose()
         })
@@ -184,6 +183,9 @@ fn apply(c: &Tx<'_>, card: CardId, intent: &Intent, now: Timestamp) -> Result<()
         Intent::Settled { record, warning } => settle(c, card, record, warning, now),
         Intent::Proven { copy, relpath, size_bytes, mtime_ns, read_back, job } => {
             let proof = Proof { size_bytes: *size_bytes, mtime_ns: *mtime_ns, read_back: *read_back };
+            if card_of(c, *copy)? != card {
+                return Err(Fault::Refused(format!("copy folder {copy} is not of card {card}")));
+            }
             prove(c, (card, *copy), relpath, *job, proof, mounts::current(c, *copy)?, now)?;
             retired::unretire(c, *copy, relpath)?;
             findings::clear(c, *copy, relpath, now)
@@ -198,8 +200,8 @@ fn apply(c: &Tx<'_>, card: CardId, intent: &Intent, now: Timestamp) -> Result<()
 }
 
 pub(super) fn file(c: &Connection, card: CardId, relpath: &RelPath) -> Result<FileRow, Fault> {
-    let mut statement = c.prepare_cached(&format!("{} WHERE card_id = ?1 AND relpath = ?2", FILE.select))?;
-    let row = statement.query_row(params![card.to_string(), relpath.as_bytes()], file_row).optional()?;
+    let row =
+        c.prepare_cached(&FILE.one)?.query_row(params![card.to_string(), relpath.as_bytes()], file_row).optional()?;
     row.ok_or_else(|| Fault::Unknown(format!("file \"{relpath}\" on card {card}")))
 }
 
@@ -333,7 +335,7 @@ fn plan(
     Ok(COPY.put(c, &row)?)
 }
 
-/// `written_on`: the lifetime in which the bytes were written.
+/// The folder is one of the card's; `written_on`: the lifetime in which the bytes were written.
 pub(super) fn prove(
     c: &Connection,
     (card, root): (CardId, CopyRootId),
@@ -343,9 +345,6 @@ pub(super) fn prove(
     written_on: Option<i64>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    if card_of(c, root)? != card {
-        return Err(Fault::Refused(format!("copy folder {root} is not of card {card}")));
-    }
     let known = file(c, card, relpath)?;
     let blake3 = blake3_of(&known)?;
     if known.file.size_bytes != proof.size_bytes {
@@ -404,30 +403,30 @@ pub(super) fn fail(
 }
 
 pub(super) fn copy(c: &Connection, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, Fault> {
-    let sql = format!("{} WHERE copy_root_id = ?1 AND relpath = ?2", COPY.select);
     let key = params![root.to_string(), relpath.as_bytes()];
-    Ok(c.prepare_cached(&sql)?.query_row(key, copy_row).optional()?)
+    Ok(c.prepare_cached(&COPY.one)?.query_row(key, copy_row).optional()?)
 }
 
 pub(super) fn copy_row(r: &Row<'_>) -> rusqlite::Result<CopyRow> {
-    let state = CopyState::from_name(&r.get::<_, String>("state")?);
-    let size: Option<i64> = r.get("size_bytes")?;
-    let blake3: Option<Vec<u8>> = r.get("blake3")?;
-    let (class, at): (Option<String>, Option<String>) = (r.get("read_back")?, r.get("proven_at")?);
+    let at = |column| COPY.at(column);
+    let state = CopyState::from_name(&r.get::<_, String>(at("state"))?);
+    let size: Option<i64> = r.get(at("size_bytes"))?;
+    let blake3: Option<Vec<u8>> = r.get(at("blake3"))?;
+    let (class, proven_at): (Option<String>, Option<String>) = (r.get(at("read_back"))?, r.get(at("proven_at"))?);
     Ok(CopyRow {
-        relpath: relpath(r, "relpath")?,
+        relpath: relpath(r, at("relpath"))?,
         row_intact: COPY.intact(r)? && state.is_some(),
         // A word that a flipped bit made unreadable is never a good word.
         state: state.unwrap_or(CopyState::Failed),
-        job: parsed(r, "job_id", JobId::parse).unwrap_or(JobId(uuid::Uuid::nil())),
-        temp: r.get::<_, Option<Vec<u8>>>("temp")?.and_then(|t| RelPath::new(t).ok()),
+        job: parsed(r, at("job_id"), JobId::parse).unwrap_or(JobId(uuid::Uuid::nil())),
+        temp: r.get::<_, Option<Vec<u8>>>(at("temp"))?.and_then(|t| RelPath::new(t).ok()),
         size_bytes: size.and_then(|n| u64::try_from(n).ok()),
-        mtime_ns: r.get("mtime_ns")?,
+        mtime_ns: r.get(at("mtime_ns"))?,
         read_back: class.and_then(|n| ReadBack::from_name(&n)),
-        proven_at: at.and_then(|t| t.parse().ok()),
+        proven_at: proven_at.and_then(|t| t.parse().ok()),
         blake3: blake3.and_then(|b| b.try_into().ok()),
-        note: r.get("note")?,
-        written_on: r.get("written_on")?,
+        note: r.get(at("note"))?,
+        written_on: r.get(at("written_on"))?,
     })
 }
 
@@ -437,8 +436,9 @@ pub(super) fn files(c: &Connection, card: CardId) -> Result<Vec<FileRow>, Fault>
 }
 
 fn file_row(r: &Row<'_>) -> rusqlite::Result<FileRow> {
-    let blake3: Option<Vec<u8>> = r.get("blake3")?;
-    let text: Option<String> = r.get("digests")?;
+    let at = |column| FILE.at(column);
+    let blake3: Option<Vec<u8>> = r.get(at("blake3"))?;
+    let text: Option<String> = r.get(at("digests"))?;
     let read = |text: String| -> Option<Vec<Digest>> {
         let one = |word: &str| {
             let (format, value) = word.split_once(':')?;
@@ -449,18 +449,18 @@ fn file_row(r: &Row<'_>) -> rusqlite::Result<FileRow> {
     let digests = blake3.and_then(|b| b.try_into().ok()).zip(text.and_then(read));
     let row_intact = FILE.intact(r)?;
     Ok(FileRow {
-        file: cards::card_file(r)?,
+        file: cards::card_file(r, ["relpath", "size_bytes", "mtime_ns"].map(at))?,
         digests: digests.filter(|_| row_intact).map(|(blake3, mhl)| Digests { blake3, mhl }),
         blocks: BlockDigests::default(),
-        equal_reads: u32::try_from(r.get::<_, i64>("equal_reads")?).unwrap_or(0),
-        unstable: r.get("unstable")?,
+        equal_reads: u32::try_from(r.get::<_, i64>(at("equal_reads"))?).unwrap_or(0),
+        unstable: r.get(at("unstable"))?,
         row_intact,
     })
 }
 
 fn with_blocks(c: &Connection, card: CardId, r: &Row<'_>) -> Result<FileRow, Fault> {
     let mut row = file_row(r)?;
-    let sum: Option<Vec<u8>> = r.get("blocks_sum")?;
+    let sum: Option<Vec<u8>> = r.get(FILE.at("blocks_sum"))?;
     let Some(sum) = sum else { return Ok(row) };
     let sql = "SELECT blocks FROM file_blocks WHERE card_id = ?1 AND relpath = ?2";
     let key = params![card.to_string(), row.file.relpath.as_bytes()];

@@ -13,13 +13,14 @@ use std::sync::LazyLock;
 pub(super) struct Sealed {
     pub table: &'static str,
     key: [&'static str; 2],
-    columns: &'static str,
-    count: usize,
+    /// The evidence columns, in the order of the sum.
+    columns: Vec<&'static str>,
     /// The last of the columns, when a later migration added it; it may be NULL.
     added: Option<&'static str>,
     /// `SELECT row_sum, <columns> FROM table`: what [`Sealed::intact`] wants first in a row.
     pub select: String,
-    one: String,
+    /// The same of the row of one key.
+    pub one: String,
     store: String,
     /// Of a row that keeps its key and its card: it needs no statement journal, which a row that may be new does.
     update: String,
@@ -39,8 +40,7 @@ impl Sealed {
         Sealed {
             table,
             key,
-            columns,
-            count: names.len(),
+            columns: names,
             added: None,
             one: format!("{select} {place}"),
             store: format!("UPDATE {table} SET row_sum = ?3 {place}"),
@@ -52,12 +52,18 @@ impl Sealed {
 
     /// The last column came later.
     fn last_added(self) -> Self {
-        Sealed { added: self.columns.rsplit(", ").next(), ..self }
+        Sealed { added: self.columns.last().copied(), ..self }
+    }
+
+    /// Where a column is in a row of [`Sealed::select`]: to look for it by name among the statement's own, once a value,
+    /// takes longer than to read the value.
+    pub fn at(&self, column: &str) -> usize {
+        self.columns.iter().position(|c| *c == column).map_or(usize::MAX, |i| i + 1)
     }
 
     fn sum(&self, row: &Row<'_>) -> rusqlite::Result<[u8; 32]> {
         let mut sum = Sum::of(self);
-        (1..=self.count).try_for_each(|i| row.get_ref(i).map(|value| sum.add(value)))?;
+        (1..=self.columns.len()).try_for_each(|i| row.get_ref(i).map(|value| sum.add(value)))?;
         Ok(sum.end())
     }
 
@@ -146,7 +152,7 @@ impl<'a> Sum<'a> {
 
     fn add(&mut self, value: ValueRef<'_>) {
         self.columns += 1;
-        if let Some(name) = self.of.added.filter(|_| self.columns == self.of.count) {
+        if let Some(name) = self.of.added.filter(|_| self.columns == self.of.columns.len()) {
             if value == ValueRef::Null {
                 return;
             }

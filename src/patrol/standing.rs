@@ -5,7 +5,7 @@ use super::coverage::{Coverage, Known, Load, interval};
 use super::run::disk_of;
 use super::scope::{Mounted, Volumes};
 use super::{Absent, DUE, PatrolError, before};
-use crate::catalog::{Catalog, CopyRootRow};
+use crate::catalog::{Catalog, CopyRootRow, Holding};
 use crate::clip::{CopyRootId, VolumeId};
 use crate::config;
 use crate::ingest::device_lock_name;
@@ -26,6 +26,7 @@ pub(super) struct Places<'a> {
     pub copies: &'a HashMap<CopyRootId, CopyRootRow>,
     pub mounted: &'a Mounted,
     pub volumes: &'a Volumes,
+    pub holdings: &'a [Holding],
 }
 
 impl Places<'_> {
@@ -52,7 +53,7 @@ impl Places<'_> {
     ) -> Result<Coverage, PatrolError> {
         let reads = catalog.disk_reads()?;
         let mut disks: BTreeMap<String, Load> = BTreeMap::new();
-        for holding in catalog.holdings()? {
+        for holding in self.holdings {
             let Some((disk, name)) = self.copies.get(&holding.root).and_then(|row| self.disk(row)) else { continue };
             let read = reads.get(&disk).copied();
             let load = disks.entry(disk).or_insert(Load { name, bytes: 0, read });
@@ -63,15 +64,10 @@ impl Places<'_> {
     }
 
     /// Volumes that are not mounted, and that nobody saw for longer than the limit. Retired copies count for none.
-    pub fn overdue(
-        &self,
-        catalog: &Catalog,
-        settings: &config::Patrol,
-        now: Timestamp,
-    ) -> Result<BTreeMap<VolumeId, Absent>, PatrolError> {
+    pub fn overdue(&self, settings: &config::Patrol, now: Timestamp) -> BTreeMap<VolumeId, Absent> {
         let limit = before(now, settings.absent_after.or(settings.every).unwrap_or(DUE));
         let mut away: BTreeMap<VolumeId, (Absent, Timestamp)> = BTreeMap::new();
-        for holding in catalog.holdings()? {
+        for holding in self.holdings {
             let Some(row) = self.copies.get(&holding.root).filter(|r| !self.is_mounted(r.id)) else { continue };
             let (Some(volume), Some(oldest)) = (self.volumes.get(row.volume), holding.oldest) else { continue };
             let seen = holding.newest.map_or(volume.seen_at, |newest| newest.max(volume.seen_at));
@@ -81,6 +77,6 @@ impl Places<'_> {
             *last_seen = (*last_seen).max(seen);
         }
         let late = away.into_iter().filter(|(_, (_, seen))| *seen < limit);
-        Ok(late.map(|(id, (absent, _))| (id, Absent { overdue: true, ..absent })).collect())
+        late.map(|(id, (absent, _))| (id, Absent { overdue: true, ..absent })).collect()
     }
 }

@@ -22,17 +22,26 @@ pub fn converted(preset: Preset, frame: &frame::Video) -> bool {
 
 /// The filters for a picture like `frame`.
 pub fn filters(preset: Preset, frame: &frame::Video) -> String {
-    let (_, format) = pixels(preset);
+    let (pixel, format) = pixels(preset);
+    let is_web = preset == Preset::Web;
+    let (w, h) = match is_web {
+        true => fit(frame.width(), frame.height(), web::MAX_HEIGHT, frame.height()),
+        false => relink::size(frame.width(), frame.height()),
+    };
     let matrix = if is_rgb(frame.format()) || converted(preset, frame) { "out_color_matrix=bt709:" } else { "" };
-    if preset == Preset::Web {
-        let (w, h) = fit(frame.width(), frame.height(), web::MAX_HEIGHT, frame.height());
-        return format!("scale={w}:{h}:flags=bicubic:{matrix}out_range=tv,format={format}");
-    }
-    let (w, h) = relink::size(frame.width(), frame.height());
+    let fields = if is_web { "" } else { "interl=-1:" };
+    // Pictures that are as they shall be would be gone through all the same, for the range alone.
+    let as_is = (frame.width(), frame.height(), frame.format()) == (w, h, pixel)
+        && frame.color_range() != color::Range::JPEG
+        && matrix.is_empty();
+    let scale = match as_is {
+        true => String::new(),
+        false => format!("scale={w}:{h}:flags=bicubic:{fields}{matrix}out_range=tv,"),
+    };
     let aspect = frame.aspect_ratio();
     // Rounding to even sides would otherwise bend the shape of the pixels by a hair.
-    let aspect = if aspect.numerator() > 0 { format!(",setsar={aspect}") } else { String::new() };
-    format!("scale={w}:{h}:flags=bicubic:interl=-1:{matrix}out_range=tv,format={format}{aspect}")
+    let aspect = if aspect.numerator() > 0 && !is_web { format!(",setsar={aspect}") } else { String::new() };
+    format!("{scale}format={format}{aspect}")
 }
 
 /// An encoder for pictures like `first`, which has been through the filters.

@@ -2,7 +2,7 @@
 //! The graph's text is ours; nothing of the clip but numbers goes into it.
 
 use ffmpeg_next::filter::{self, Graph};
-use ffmpeg_next::{Error, Rational, format::Pixel, frame};
+use ffmpeg_next::{Error, Rational, color, format::Pixel, frame};
 
 /// What the pictures shall become, decided at the first one.
 pub type Spec = Box<dyn Fn(&frame::Video) -> String>;
@@ -14,7 +14,7 @@ pub struct Scaler {
     graph: Option<(Shape, Graph)>,
 }
 
-type Shape = (u32, u32, Pixel, Rational);
+type Shape = (u32, u32, Pixel, Rational, color::Range);
 
 impl Scaler {
     /// `time_base` of the frames that go in; it is also that of those that come out.
@@ -34,7 +34,7 @@ impl Scaler {
         each: &mut dyn FnMut(frame::Video) -> Result<(), String>,
     ) -> Result<(), String> {
         if let Some(frame) = &frame {
-            let shape = (frame.width(), frame.height(), frame.format(), frame.aspect_ratio());
+            let shape = (frame.width(), frame.height(), frame.format(), frame.aspect_ratio(), frame.color_range());
             if self.graph.as_ref().is_none_or(|(was, _)| *was != shape) {
                 // The picture changed its shape: what the old graph still holds comes first.
                 self.run(None, each)?;
@@ -67,7 +67,7 @@ impl Scaler {
         Ok(())
     }
 
-    fn build(&self, (w, h, pixel, aspect): Shape, frame: &frame::Video) -> Result<Graph, Error> {
+    fn build(&self, (w, h, pixel, aspect, _): Shape, frame: &frame::Video) -> Result<Graph, Error> {
         let (source, sink) = (filter::find("buffer"), filter::find("buffersink"));
         let (source, sink) = source.zip(sink).ok_or(Error::FilterNotFound)?;
         let name = pixel.descriptor().ok_or(Error::InvalidData)?.name();

@@ -38,6 +38,9 @@ pub fn print(door: &Door, report: &CheckReport) -> anyhow::Result<Exit> {
     report.unsealed.iter().for_each(|text| complain(text));
     report.untold.iter().for_each(|text| complain(&format!("not told: {text}")));
     out.line(report.line());
+    if let Some(step) = report.next_step() {
+        out.line(format!("next: {step}"));
+    }
     if !report.already_running {
         out.line(format!("oldest proof: {}", report.oldest_proof.map_or("none".into(), |at| format!("{at:.0}"))));
     }

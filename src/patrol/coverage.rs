@@ -118,11 +118,11 @@ fn each(days: u64) -> String {
     if days == 1 { "each day".into() } else { format!("each {days} days") }
 }
 
-/// Near enough for a person: nobody starts passes to the second.
+/// Near enough for a person: nobody starts passes to the minute.
 fn about(interval: Duration) -> String {
     let hours = (interval.as_secs() + 1800) / 3600;
     match hours {
-        0 => duration_text(Duration::from_secs(interval.as_secs().max(1))),
+        0 => duration_text(Duration::from_secs((interval.as_secs() / 60).max(1) * 60)),
         hours if hours % 24 == 0 => each_day(hours / 24),
         hours => format!("{hours}h"),
     }

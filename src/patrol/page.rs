@@ -17,10 +17,10 @@ body{font:15px/1.45 system-ui,sans-serif;color:#111;background:#fff;max-width:75
 h1{font-size:1.4rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:1.8rem}\
 .verdict{font-size:1.2rem;font-weight:bold;border:2px solid #111;padding:.5rem .8rem}\
 .good{border-color:#17692f;background:#eef8f0}.bad{border-color:#a11;background:#fdf0f0}\
-table{border-collapse:collapse;width:100%}th,td{border:1px solid #999;padding:.25rem .5rem;text-align:left;\
-vertical-align:top;overflow-wrap:anywhere;unicode-bidi:isolate}th{background:#eee}td.n{white-space:nowrap}\
+.next{font-weight:bold}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}td{max-width:24rem}th,td{border:1px solid #999;padding:.25rem .5rem;text-align:left;\
+vertical-align:top;overflow-wrap:break-word;unicode-bidi:isolate}th{background:#eee}td.n{white-space:nowrap}\
 dt{font-weight:bold}dd{margin:0 0 .4rem 0;overflow-wrap:anywhere}footer{margin-top:2rem;font-size:.85rem}\
-@media print{body{margin:0;max-width:none;font-size:10pt}thead{display:table-header-group}tr{break-inside:avoid}\
+@media print{body{margin:0;max-width:none;font-size:10pt}.wide{overflow:visible}th,td{overflow-wrap:anywhere}thead{display:table-header-group}tr{break-inside:avoid}\
 h2{break-after:avoid}}";
 
 /// What nobody may read into it (shown on each report).
@@ -46,6 +46,9 @@ pub(super) fn page(report: &CheckReport, station: &Station, clips: &BTreeMap<Str
     page.raw("</title>\n<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n<h1>Patrol report</h1>\n");
     page.raw("<p class=\"verdict ").raw(if good { "good" } else { "bad" }).raw("\">").text(verdict).raw("</p>\n<p>");
     page.text(&report.line()).raw("</p>\n");
+    if let Some(step) = report.next_step() {
+        page.raw("<p class=\"next\">Next: ").text(&step).raw(".</p>\n");
+    }
     about(&mut page, report, station);
     findings(&mut page, &report.findings, clips);
     absent(&mut page, report);
@@ -121,7 +124,7 @@ fn findings(page: &mut Page, all: &[Finding], clips: &BTreeMap<String, String>) 
             "; the first {LISTED} are listed, {left} more are in the report as JSON and in the catalog"
         ));
     }
-    page.raw(".</p>\n<table>\n<thead><tr>");
+    page.raw(".</p>\n<div class=\"wide\"><table>\n<thead><tr>");
     for head in ["Kind", "Clip", "File", "Copy", "Timecode", "Damaged bytes (offset+length)", "Note"] {
         page.raw("<th>").raw(head).raw("</th>");
     }
@@ -140,7 +143,7 @@ fn findings(page: &mut Page, all: &[Finding], clips: &BTreeMap<String, String>) 
         let gap = if edited.is_empty() || f.note.is_empty() { "" } else { "; " };
         page.cell(&format!("{}{more}", spans.join(", "))).cell(&format!("{}{gap}{edited}", f.note)).raw("</tr>\n");
     }
-    page.raw("</tbody>\n</table>\n");
+    page.raw("</tbody>\n</table></div>\n");
 }
 
 fn absent(page: &mut Page, report: &CheckReport) {
@@ -149,14 +152,14 @@ fn absent(page: &mut Page, report: &CheckReport) {
         page.raw("<p>None that anything is due on.</p>\n");
         return;
     }
-    page.raw("<table>\n<thead><tr><th>Volume</th><th>Last at</th><th>Copies</th><th>Not proven since</th>");
+    page.raw("<div class=\"wide\"><table>\n<thead><tr><th>Volume</th><th>Last at</th><th>Copies</th><th>Not proven since</th>");
     page.raw("<th>Overdue</th></tr></thead>\n<tbody>\n");
     for a in &report.absent {
         let since = a.last_proof.map_or("never proven".into(), |at| format!("{at:.0}"));
         page.raw("<tr>").cell(&a.volume).cell(&a.last_mount).cell(&a.files.to_string()).cell(&since);
         page.cell(if a.overdue { "OVERDUE" } else { "no" }).raw("</tr>\n");
     }
-    page.raw("</tbody>\n</table>\n");
+    page.raw("</tbody>\n</table></div>\n");
 }
 
 fn copies(n: u64) -> String {
@@ -272,6 +275,7 @@ mod tests {
             "OVERDUE",
             "each 9 days",
             "does not claim",
+            "goodgate repair &quot;/mnt/a&quot; --dry-run",
             "camera recorded well",
         ] {
             assert!(text.contains(part), "{part}: {text}");

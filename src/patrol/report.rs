@@ -7,6 +7,7 @@ use crate::patrol::{Coverage, PatrolError};
 use crate::relpath::RelPath;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -188,6 +189,17 @@ impl CheckReport {
             text.push_str(&format!("; {}", coverage.text));
         }
         text
+    }
+
+    /// What a person does now about the damage.
+    pub fn next_step(&self) -> Option<String> {
+        let copies: BTreeSet<&str> = self.damage().map(|f| f.copy.as_str()).collect();
+        let first = copies.first()?;
+        let others = match copies.len() - 1 {
+            0 => String::new(),
+            more => format!("; the same for {more} more with damage"),
+        };
+        Some(format!("goodgate repair \"{first}\" --dry-run says what can be healed, and from where{others}"))
     }
 }
 

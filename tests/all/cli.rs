@@ -379,6 +379,8 @@ fn verify_and_patrol_have_their_keys_and_codes() {
     assert!(findings.iter().any(|f| f["kind"] == "extra"), "{report}");
     let text = place.run(&["verify", "A001"]).expect(11);
     assert!(text.stdout.starts_with("altered: ") || text.stdout.starts_with("extra: "), "{}", text.stdout);
+    let next = format!("\nnext: goodgate repair \"{}\" --dry-run", place.path("a/A001").display());
+    assert!(text.stdout.contains(&next), "{}", text.stdout);
     let card = object(&place.run(&["status", "A001", "--json"]).expect(20));
     assert_eq!(card["findings"].as_array().unwrap().iter().filter(|f| f["kind"] == "altered").count(), 1, "{card}");
 

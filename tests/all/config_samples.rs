@@ -121,6 +121,12 @@ fn at_home(patrol: &str) -> Place {
     place
 }
 
+/// As if the passes so far had begun a day earlier: minutes apart, they are no schedule.
+fn a_day_earlier(catalog: &Path) {
+    let sql = "UPDATE patrol_run SET at = strftime('%Y-%m-%dT%H:%M:%fZ', at, '-1 day')";
+    assert!(rusqlite::Connection::open(catalog).unwrap().execute(sql, []).unwrap() > 0);
+}
+
 #[test]
 fn the_cron_line_runs_as_cron_runs_it_and_mails_bad_news_only() {
     let every = "[policy]\ndistinct_devices = false\n[patrol]\nevery = \"1ms\"\n";
@@ -144,6 +150,7 @@ fn the_cron_line_runs_as_cron_runs_it_and_mails_bad_news_only() {
     let silent = (String::new(), String::new());
     assert_eq!(mail(&run().expect(0)), silent, "nothing is due");
     let conf = place.path("home/.config/goodgate/config.toml");
+    a_day_earlier(&place.path("home/.local/state/goodgate/catalog.db"));
     // Everything is read, and late: that is told, and what it was is told in a line.
     std::fs::write(&conf, every).unwrap();
     let late = run().expect(20);
@@ -202,6 +209,7 @@ fn the_patrol_unit_proves_copies_with_its_own_environment_and_says_so_in_the_jou
     every("30d");
     let run = |wrap: &[&str]| -> Said { as_unit(&place, wrap).output().unwrap().into() };
     assert!(run(&[]).expect(0).stdout.contains("0 copies checked"));
+    a_day_earlier(&place.catalog());
     every("1ms");
     let said = run(&[]).expect(20);
     assert!(

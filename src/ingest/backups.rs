@@ -63,6 +63,7 @@ pub fn back_up(
         };
         let mut lacking = Vec::new();
         for shelf in shelves {
+            clear(&shelf.root, &id);
             let known = own(&shelf.root, &id).iter().map(is_enough).collect::<Result<Vec<bool>, _>>();
             if !known.map_err(|e| e.to_string())?.contains(&true) {
                 lacking.push(shelf);
@@ -169,6 +170,16 @@ fn own(root: &Root, station: &str) -> Vec<BackupName> {
     out
 }
 
+/// What a kill left of this catalog's backups, also where none is to be laid now. Nobody else lays them at this moment.
+fn clear(root: &Root, station: &str) {
+    for left in root.names(&folder()).unwrap_or_default() {
+        let is_ours = |n: &str| n.strip_prefix('.').is_some_and(|n| n.ends_with(PART) && n.contains(station));
+        if std::str::from_utf8(&left).is_ok_and(is_ours) {
+            let _ = folder().join(&left).map(|part| remove(root, &part));
+        }
+    }
+}
+
 fn lay(shelf: &Shelf, from: &Path, name: &BackupName, buf: &mut Buffer) -> io::Result<()> {
     let root = &shelf.root;
     root.still_here()?;
@@ -177,13 +188,6 @@ fn lay(shelf: &Shelf, from: &Path, name: &BackupName, buf: &mut Buffer) -> io::R
     }
     root.make_dir(&folder())?;
     let place = |name: &str| folder().join(name).map_err(io::Error::other);
-    for left in root.names(&folder())? {
-        // The rest of a kill, of this catalog: nobody else lays its backups now.
-        let is_ours = |n: &str| n.strip_prefix('.').is_some_and(|n| n.ends_with(PART) && n.contains(&name.station));
-        if std::str::from_utf8(&left).is_ok_and(is_ours) {
-            remove(root, &folder().join(&left).map_err(io::Error::other)?)?;
-        }
-    }
     let (temp, target) = (place(&format!(".{}{PART}", name.text()))?, place(&name.text())?);
     let mut file = File::open(from)?;
     let size = file.metadata()?.len();

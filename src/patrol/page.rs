@@ -17,10 +17,12 @@ body{font:15px/1.45 system-ui,sans-serif;color:#111;background:#fff;max-width:75
 h1{font-size:1.4rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:1.8rem}\
 .verdict{font-size:1.2rem;font-weight:bold;border:2px solid #111;padding:.5rem .8rem}\
 .good{border-color:#17692f;background:#eef8f0}.bad{border-color:#a11;background:#fdf0f0}\
-.next{font-weight:bold}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}td{max-width:24rem}th,td{border:1px solid #999;padding:.25rem .5rem;text-align:left;\
+.next{font-weight:bold}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}td{max-width:24rem}\
+th,td{border:1px solid #999;padding:.25rem .5rem;text-align:left;\
 vertical-align:top;overflow-wrap:break-word;unicode-bidi:isolate}th{background:#eee}td.n{white-space:nowrap}\
 dt{font-weight:bold}dd{margin:0 0 .4rem 0;overflow-wrap:anywhere}footer{margin-top:2rem;font-size:.85rem}\
-@media print{body{margin:0;max-width:none;font-size:10pt}.wide{overflow:visible}th,td{overflow-wrap:anywhere}thead{display:table-header-group}tr{break-inside:avoid}\
+@media print{body{margin:0;max-width:none;font-size:10pt}.wide{overflow:visible}th,td{overflow-wrap:anywhere}\
+thead{display:table-header-group}tr{break-inside:avoid}\
 h2{break-after:avoid}}";
 
 /// What nobody may read into it (shown on each report).

@@ -1,6 +1,7 @@
 //! How far the lanes are in large files, on its way to the catalog: so that a kill costs little reading.
 
-use crate::catalog::{Catalog, CatalogError};
+use super::run::Books;
+use crate::catalog::CatalogError;
 use crate::clip::CopyRootId;
 use crate::relpath::RelPath;
 use crate::verify::Part;
@@ -37,7 +38,7 @@ impl Reached {
     }
 
     /// Writes down what went far enough, or at the end all.
-    pub fn keep(&self, catalog: &mut Catalog, all: bool) -> Result<(), CatalogError> {
+    pub fn keep(&self, books: &Books<'_>, all: bool) -> Result<(), CatalogError> {
         let mut due = Vec::new();
         {
             let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,6 +49,6 @@ impl Reached {
                 }
             }
         }
-        if due.is_empty() { Ok(()) } else { catalog.keep_parts(&due) }
+        if due.is_empty() { Ok(()) } else { books.keep_parts(&due) }
     }
 }

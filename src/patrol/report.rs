@@ -61,7 +61,7 @@ pub struct CheckReport {
     pub already_running: bool,
     /// From the beginning of the check to its end.
     pub seconds: f64,
-    /// Of the whole run, waiting for the catalog. The lanes read on meanwhile.
+    /// Of the whole run, in the catalog: its opening, reads and writes, summed. The lanes read on during most of it.
     pub catalog_seconds: f64,
 }
 

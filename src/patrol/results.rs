@@ -2,11 +2,11 @@
 
 use super::file::{FileTask, Seen, Todo};
 use super::folder::{Folder, FolderSeen};
-use super::run::{Next, Pass};
+use super::run::{Books, Next, Pass};
 use super::{PatrolError, scope::Volumes};
 use crate::catalog::{self, Catalog, CatalogError, Mark, Proof};
 use crate::finding::{Finding, FindingKind};
-use crate::progress::Event;
+use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use crate::verify::VerifiedFile;
 use jiff::Timestamp;
@@ -22,7 +22,7 @@ fn is_touched(file: &VerifiedFile, proven_at: Option<Timestamp>) -> bool {
 impl Pass<'_> {
     pub(super) fn file_done(
         &mut self,
-        catalog: &mut Catalog,
+        books: &Books<'_>,
         volumes: &Volumes,
         folders: &[Folder],
         device: usize,
@@ -34,7 +34,7 @@ impl Pass<'_> {
         if let Some(root) = &folder.copy {
             match seen {
                 // It goes on from there, in this pass or the next.
-                Seen::Stopped => self.reached.keep(catalog, true)?,
+                Seen::Stopped => self.reached.keep(books, true)?,
                 _ => self.reached.forget(root.id, relpath),
             }
         }
@@ -87,7 +87,7 @@ impl Pass<'_> {
                 };
                 let against = if task.is_recorded() { "its digest" } else { "the history beside it" };
                 let finding = folder.finding(FindingKind::Altered, relpath, format!("{what}; the file fits {against}"));
-                let finding = self.told(catalog, folder, finding)?;
+                let finding = self.told(&books.reading, folder, finding)?;
                 // A proof heals the copy's own row; what the catalog lost of the card's file is still lost.
                 if !what.ends_with("was damaged") {
                     self.mark(folder, relpath, file.at(), catalog::Seen::Note(finding));
@@ -108,7 +108,7 @@ impl Pass<'_> {
                 if !task.was_proven {
                     finding.note = format!("it was never proven here: other bytes have its name ({})", finding.note);
                 }
-                let finding = self.told(catalog, folder, finding)?;
+                let finding = self.told(&books.reading, folder, finding)?;
                 // A conflict stays a conflict.
                 if task.was_proven {
                     self.mark(folder, relpath, Timestamp::now(), catalog::Seen::Bad(finding));
@@ -195,28 +195,6 @@ impl Pass<'_> {
         self.marks.push(Mark { root: root.id, relpath: relpath.clone(), at, seen });
     }
 
-    pub(super) fn record(&mut self, catalog: &mut Catalog) -> Result<(), PatrolError> {
-        (self.oldest_mark, self.marked_bytes) = (None, 0);
-        let marks = std::mem::take(&mut self.marks);
-        if marks.is_empty() {
-            return Ok(());
-        }
-        match catalog.mark(&marks) {
-            Err(CatalogError::Refused { .. } | CatalogError::Unknown { .. }) => {}
-            other => return Ok(other?),
-        }
-        // Another process changed a row while its file was read: the rest of the batch holds.
-        for mark in marks {
-            match catalog.mark(std::slice::from_ref(&mark)) {
-                Err(e @ (CatalogError::Refused { .. } | CatalogError::Unknown { .. })) => {
-                    self.progress.event(Event::Note(&format!("\"{}\" was read, not recorded: {e}", mark.relpath)));
-                }
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
     /// A line for each card in its log.
     pub fn log(&self, catalog: &mut Catalog, what: &str) -> Result<(), PatrolError> {
         for (card, (good, bad)) in &self.cards {
@@ -228,4 +206,25 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// All in one commit.
+pub(super) fn record(catalog: &mut Catalog, marks: &[Mark], progress: &dyn Progress) -> Result<(), CatalogError> {
+    if marks.is_empty() {
+        return Ok(());
+    }
+    match catalog.mark(marks) {
+        Err(CatalogError::Refused { .. } | CatalogError::Unknown { .. }) => {}
+        other => return other,
+    }
+    // Another process changed a row while its file was read: the rest of the batch holds.
+    for mark in marks {
+        match catalog.mark(std::slice::from_ref(mark)) {
+            Err(e @ (CatalogError::Refused { .. } | CatalogError::Unknown { .. })) => {
+                progress.event(Event::Note(&format!("\"{}\" was read, not recorded: {e}", mark.relpath)));
+            }
+            other => other?,
+        }
+    }
+    Ok(())
 }

@@ -5,18 +5,19 @@ use super::folder::{Folder, FolderSeen, FolderTask, is_history};
 use super::pace::Pace;
 use super::reached::Reached;
 use super::report::{Absent, CheckReport};
+use super::results::record;
 use super::{PatrolError, scope::Volumes, seal};
 use crate::catalog::{Catalog, CatalogError, DiskRead, Mark};
-use crate::clip::{CardId, VolumeId};
+use crate::clip::{CardId, CopyRootId, VolumeId};
 use crate::disk::facts::Facts;
 use crate::disk::lock::{self, Lock};
 use crate::ingest::{Station, device_lock_name, lanes};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
-use crate::verify::{Lanes, PARTS_FROM_BYTES, with_lanes};
+use crate::verify::{Lanes, PARTS_FROM_BYTES, Part, with_lanes};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Results are committed when the oldest is so old, or so much was read for them, or there are so many: what a kill
@@ -33,11 +34,31 @@ const GROUP: usize = 32;
 enum Task {
     Files(Vec<FileTask>),
     Folder(usize, Box<FolderTask>),
+    Record(Vec<Mark>),
 }
 
 enum Done {
     Files(Vec<(FileTask, Seen)>),
     Folder(usize, Box<FolderTask>, FolderSeen),
+    Recorded(Result<(), CatalogError>),
+}
+
+type Writing<'a> = Mutex<&'a mut Catalog>;
+
+/// The catalog in a pass: the thread that drives it reads, while a lane of its own writes down what was seen.
+pub(super) struct Books<'a> {
+    pub reading: Catalog,
+    writing: &'a Writing<'a>,
+}
+
+impl Books<'_> {
+    pub fn keep_parts(&self, parts: &[(CopyRootId, RelPath, Part)]) -> Result<(), CatalogError> {
+        writing(self.writing).keep_parts(parts)
+    }
+}
+
+fn writing<'a, 'b>(catalog: &'b Writing<'a>) -> MutexGuard<'b, &'a mut Catalog> {
+    catalog.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What waits for a device.
@@ -91,6 +112,8 @@ pub(super) struct Pass<'a> {
     pub(super) seen: BTreeMap<usize, seal::Seen>,
     pub(super) is_to_seal: bool,
     pub(super) reached: Arc<Reached>,
+    /// How long the catalog was read beside the connection that writes.
+    pub in_catalog: Duration,
 }
 
 impl<'a> Pass<'a> {
@@ -111,6 +134,7 @@ impl<'a> Pass<'a> {
             seen: BTreeMap::new(),
             is_to_seal: false,
             reached: Arc::default(),
+            in_catalog: Duration::ZERO,
         }
     }
 
@@ -149,10 +173,14 @@ impl<'a> Pass<'a> {
         let (count, bytes) = sizes.fold((0, 0), |(n, sum), size| (n + 1, sum + size));
         self.progress.event(Event::Begin { what: "checking", roll: "", files: count, bytes });
         let pace = Pace::new(self.progress, limits.rate, limits.deadline, self.devices.len());
-        let threads: Vec<usize> = self.devices.iter().map(|d| d.threads).collect();
+        // The last lane is the catalog's.
+        let scribe = self.devices.len();
+        let threads: Vec<usize> = self.devices.iter().map(|d| d.threads).chain([1]).collect();
         // The lanes read the folders while this thread owns everything else.
         let folders = std::mem::take(&mut self.folders);
-        let reached = self.reached.clone();
+        let (reached, progress) = (self.reached.clone(), self.progress);
+        let reading = Catalog::open_read_only(catalog.path())?;
+        let catalog = Mutex::new(catalog);
         let work = |device: usize, task: Task| match task {
             Task::Files(tasks) => {
                 let lane = pace.lane(device, tasks.iter().any(FileTask::has_parts));
@@ -167,12 +195,19 @@ impl<'a> Pass<'a> {
                 let seen = folders[i].check(&task, &pace.lane(device, false));
                 Done::Folder(i, task, seen)
             }
+            Task::Record(marks) => Done::Recorded(record(&mut writing(&catalog), &marks, progress)),
         };
         let driven = with_lanes(&threads, work, |lanes| {
-            let driven = self.drive(catalog, volumes, &folders, &pace, lanes);
-            // Whatever ended it: what is known is kept.
-            let kept = self.record(catalog);
-            let parts = self.reached.keep(catalog, true).map_err(PatrolError::from);
+            let books = Books { reading, writing: &catalog };
+            let driven = self.drive(&books, volumes, &folders, &pace, lanes);
+            // Whatever ended it: what is known is kept, behind what is being written.
+            while lanes.out(scribe) > 0 {
+                lanes.take(LOOK);
+            }
+            let marks = std::mem::take(&mut self.marks);
+            let kept = record(&mut writing(&catalog), &marks, progress).map_err(PatrolError::from);
+            self.in_catalog = books.reading.time_spent();
+            let parts = self.reached.keep(&books, true).map_err(PatrolError::from);
             self.devices.iter_mut().enumerate().for_each(|(i, d)| d.bytes = pace.bytes(i));
             driven.and(kept).and(parts)
         });
@@ -195,12 +230,13 @@ impl<'a> Pass<'a> {
 
     fn drive(
         &mut self,
-        catalog: &mut Catalog,
+        books: &Books<'_>,
         volumes: &Volumes,
         folders: &[Folder],
         pace: &Pace<'_>,
         lanes: &mut Lanes<Task, Done>,
     ) -> Result<(), PatrolError> {
+        let scribe = self.devices.len();
         let mut since = Instant::now();
         loop {
             let passed = since.elapsed();
@@ -213,22 +249,25 @@ impl<'a> Pass<'a> {
                     self.cut_short |= !self.devices[device].waiting.is_empty();
                     self.devices[device].waiting.clear();
                 }
-                self.feed(catalog, folders, pace, lanes, device)?;
+                // What is not written down yet is what a kill would make the next pass read again.
+                if !self.has_batch() || lanes.out(scribe) == 0 {
+                    self.feed(&books.reading, folders, pace, lanes, device)?;
+                }
                 busy |= lanes.out(device) > 0 || !self.devices[device].waiting.is_empty();
             }
-            if !busy {
+            if !busy && lanes.out(scribe) == 0 {
                 return Ok(());
             }
             // While a large file is read, how far it is wants to be written down in time.
             let wait = if self.reached.is_empty() { LOOK } else { LOOK / 8 };
             let taken = lanes.take(wait);
-            self.reached.keep(catalog, false)?;
+            self.reached.keep(books, false)?;
             if let Some((device, done)) = taken {
                 match done {
                     // From the last: what was not read goes back to where it was.
                     Done::Files(files) => {
                         for (task, seen) in files.into_iter().rev() {
-                            self.file_done(catalog, volumes, folders, device, task, seen)?;
+                            self.file_done(books, volumes, folders, device, task, seen)?;
                         }
                     }
                     Done::Folder(i, task, seen) if seen.stopped => {
@@ -236,14 +275,22 @@ impl<'a> Pass<'a> {
                             self.devices[device].waiting.push_front(Next::Folder(i, task.parts));
                         }
                     }
-                    Done::Folder(i, _, seen) => self.folder_done(catalog, &folders[i], seen)?,
+                    Done::Folder(i, _, seen) => self.folder_done(&books.reading, &folders[i], seen)?,
+                    Done::Recorded(done) => done?,
                 }
             }
-            let is_due = self.oldest_mark.is_some_and(|at| at.elapsed() >= BATCH_AGE);
-            if is_due || self.marks.len() >= BATCH || self.marked_bytes >= BATCH_BYTES {
-                self.record(catalog)?;
+            if self.has_batch() && lanes.out(scribe) == 0 {
+                (self.oldest_mark, self.marked_bytes) = (None, 0);
+                lanes.give(scribe, Task::Record(std::mem::take(&mut self.marks)));
             }
         }
+    }
+
+    /// Enough was seen to be written down, or long enough ago.
+    fn has_batch(&self) -> bool {
+        self.oldest_mark.is_some_and(|at| at.elapsed() >= BATCH_AGE)
+            || self.marks.len() >= BATCH
+            || self.marked_bytes >= BATCH_BYTES
     }
 
     /// Gives the device what it has room for, unless somebody else uses or wants it.

@@ -109,8 +109,6 @@ pub enum PatrolError {
     Stopped,
     #[error("a report is written as .json or .html; \"{0}\" ends otherwise")]
     ReportName(PathBuf),
-    #[error("cannot write the report \"{path}\": {source}")]
-    Report { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
@@ -275,6 +273,8 @@ pub fn patrol(
         pass.overdue = places.overdue(settings, begun.1);
     }
     pass.is_to_seal = station.config.verify.seal;
+    // Halves of a proof that lie too far apart are none.
+    pass.since = before(begun.1, DUE);
     let mut shelf = Shelf::default();
     let mut seen: HashMap<CopyRootId, Option<usize>> = HashMap::new();
     for row in due {
@@ -315,25 +315,19 @@ pub fn patrol(
     }
     (report.began_at, report.ended_at) = (Some(begun.1), Some(Timestamp::now()));
     let written = form.map_or(Ok(()), |(path, form)| write(station, catalog, &report, path, form));
-    // Also where the report finds no room.
+    // What was found is said all the same.
+    report.unwritten = written.err();
     report.untold = tell(station, catalog, &report, request.roll.clone());
-    written?;
     Ok(report)
 }
 
-fn write(
-    station: &Station,
-    catalog: &Catalog,
-    report: &CheckReport,
-    path: &Path,
-    form: Form,
-) -> Result<(), PatrolError> {
-    let failed = |source| PatrolError::Report { path: path.to_path_buf(), source };
+fn write(station: &Station, catalog: &Catalog, report: &CheckReport, path: &Path, form: Form) -> Result<(), String> {
+    let failed = |source: io::Error| format!("cannot write the report \"{}\": {source}", path.display());
     let bytes = match form {
         Form::Json => report::json(report).map_err(failed)?,
         Form::Html => {
             let clips = report.findings.iter().take(page::LISTED).filter_map(|f| f.clip.as_deref());
-            page::page(report, station, &catalog.clip_names(clips)?).into_bytes()
+            page::page(report, station, &catalog.clip_names(clips).map_err(|e| e.to_string())?).into_bytes()
         }
     };
     report::write(&bytes, path).map_err(failed)

@@ -217,7 +217,6 @@ fn of_patrol(e: &PatrolError) -> (Option<String>, Exit) {
         PatrolError::Busy(_) => "wait for it, or see what runs: goodgate jobs",
         PatrolError::Stopped => "run the same command again; it continues",
         PatrolError::ReportName(_) => "goodgate patrol --report FILE.json",
-        PatrolError::Report { .. } => "the pass itself is recorded; name a writable place for the report",
     };
     let exit = match e {
         PatrolError::UnknownVolume(_) | PatrolError::ReportName(_) => Exit::Usage,

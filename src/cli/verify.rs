@@ -36,6 +36,10 @@ pub fn print(door: &Door, report: &CheckReport) -> anyhow::Result<Exit> {
         out.line(format!("sealed: generation {} of {}", s.generation, s.copy));
     }
     report.unsealed.iter().for_each(|text| complain(text));
+    let unwritten = report.unwritten.iter();
+    unwritten.for_each(|text| {
+        complain(&format!("{text}; the pass itself is recorded: name a writable place for the report"))
+    });
     report.untold.iter().for_each(|text| complain(&format!("not told: {text}")));
     out.line(report.line());
     if let Some(step) = report.next_step() {

@@ -2,7 +2,6 @@
 
 use super::folder::Folder;
 use super::reached::Reached;
-use super::{DUE, before};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clip::CardId;
 use crate::copy::{CopyState, ReadBack};
@@ -67,12 +66,14 @@ impl FileTask {
         FileTask { todo, want: Want::History, was_proven: true, damaged_row: None, part: None }
     }
 
-    /// `None` when the catalog no longer speaks of it, or never could vouch for it.
+    /// `None` when the catalog no longer speaks of it, or never could vouch for it. A reading that was begun before
+    /// `since` is not gone on with.
     pub fn of_catalog(
         catalog: &Catalog,
         folder: &Folder,
         card: CardId,
         todo: Todo,
+        since: Timestamp,
     ) -> Result<Option<Self>, CatalogError> {
         let Some(root) = &folder.copy else { return Ok(Some(Self::of_history(todo))) };
         let Some(copy) = catalog.copy(root.id, &todo.relpath)? else { return Ok(None) };
@@ -99,10 +100,8 @@ impl FileTask {
         };
         let mut part = None;
         if todo.size_bytes > PARTS_FROM_BYTES {
-            // Halves of a proof that lie too far apart are none.
             let now = Timestamp::now();
-            part =
-                catalog.part(root.id, &todo.relpath)?.filter(|p| p.begun_at <= now && p.begun_at >= before(now, DUE));
+            part = catalog.part(root.id, &todo.relpath)?.filter(|p| p.begun_at <= now && p.begun_at >= since);
         }
         Ok(Some(FileTask { todo, want, was_proven, damaged_row, part }))
     }

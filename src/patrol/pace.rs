@@ -1,7 +1,6 @@
 //! How fast lanes may go and when they end: the rate, the budget, a person's stop, and an offload that wants the device.
 
 use crate::progress::{CannotRecord, Event, Intent, Progress};
-use crate::verify::PARTS_FROM_BYTES;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +18,10 @@ pub(super) struct Pace<'a> {
 #[derive(Default)]
 struct DeviceFlags {
     /// A file was finished there in this pass. The first one is not given up for the deadline: else a file that takes
-    /// longer than the budget would never be proven. One that can be continued is, when so much of it was read.
+    /// longer than the budget would never be proven. One that can be continued is, when anything of it was read.
     has_finished: AtomicBool,
+    /// Something was read there of a file that can be continued.
+    has_part: AtomicBool,
     bytes: AtomicU64,
     give_way: AtomicBool,
 }
@@ -95,14 +96,17 @@ impl Progress for LanePace<'_> {
         let bytes = if let Event::Bytes { bytes, .. } = event { bytes } else { 0 };
         self.pace.outer.event(event);
         if bytes > 0 {
-            self.pace.devices[self.device].bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.pace.spend(bytes, || self.stop_asked());
+            let flags = &self.pace.devices[self.device];
+            flags.bytes.fetch_add(bytes, Ordering::Relaxed);
+            flags.has_part.fetch_or(self.has_parts, Ordering::Relaxed);
+            // Behind the deadline there is nobody to be slow for: what little is left is read as fast as it goes.
+            self.pace.spend(bytes, || self.stop_asked() || self.pace.is_over());
         }
     }
 
     fn stop_asked(&self) -> bool {
         let flags = &self.pace.devices[self.device];
-        let is_share = self.has_parts && flags.bytes.load(Ordering::Relaxed) >= PARTS_FROM_BYTES;
+        let is_share = self.has_parts && flags.has_part.load(Ordering::Relaxed);
         self.pace.outer.stop_asked()
             || flags.give_way.load(Ordering::Relaxed)
             || self.pace.is_over_for(self.device)
@@ -145,10 +149,17 @@ mod tests {
     fn a_file_that_can_be_continued_is_given_up_at_the_deadline_when_it_did_its_share() {
         let pace = Pace::new(&Silent, None, Some(Instant::now()), 1);
         let read = |bytes| pace.lane(0, true).event(Event::Bytes { lane: "x", bytes });
-        read(PARTS_FROM_BYTES - 1);
         assert!(!pace.lane(0, true).stop_asked());
         read(1);
         assert!(pace.lane(0, true).stop_asked() && !pace.lane(0, false).stop_asked());
+    }
+
+    #[test]
+    fn no_rate_is_waited_for_behind_the_deadline() {
+        let begun = Instant::now();
+        let pace = Pace::new(&Silent, Some(1), Some(begun + Duration::from_millis(50)), 1);
+        pace.lane(0, false).event(Event::Bytes { lane: "x", bytes: 1_000_000 });
+        assert!(pace.is_over() && !pace.lane(0, false).stop_asked());
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub struct CheckReport {
     /// Why none was, a sentence a copy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unsealed: Vec<String>,
+    /// Why the report that was asked for is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unwritten: Option<String>,
     /// Why somebody may not have heard of it, a sentence each.
     #[serde(skip)]
     pub untold: Vec<String>,
@@ -112,7 +115,7 @@ impl CheckReport {
             () if has(FindingKind::Unreadable) => 12,
             () if has(FindingKind::Missing) => 10,
             () if self.is_overdue() => 20,
-            () if !self.unsealed.is_empty() => 1,
+            () if !self.unsealed.is_empty() || self.unwritten.is_some() => 1,
             () if self.by_name && self.files == 0 && !self.absent.is_empty() => 1,
             () => 0,
         }

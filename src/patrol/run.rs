@@ -6,7 +6,7 @@ use super::pace::Pace;
 use super::reached::Reached;
 use super::report::{Absent, CheckReport};
 use super::results::record;
-use super::{PatrolError, scope::Volumes, seal};
+use super::{PatrolError, before, scope::Volumes, seal};
 use crate::catalog::{Catalog, CatalogError, DiskRead, Mark};
 use crate::clip::{CardId, CopyRootId, VolumeId};
 use crate::disk::facts::Facts;
@@ -14,7 +14,7 @@ use crate::disk::lock::{self, Lock};
 use crate::ingest::{Station, device_lock_name, lanes};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
-use crate::verify::{Lanes, PARTS_FROM_BYTES, Part, with_lanes};
+use crate::verify::{Lanes, Part, with_lanes};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// Results are committed when the oldest is so old, or so much was read for them, or there are so many: what a kill
 /// makes the next pass read again.
 const BATCH_AGE: Duration = Duration::from_secs(1);
-const BATCH_BYTES: u64 = PARTS_FROM_BYTES / 2;
+const BATCH_BYTES: u64 = 32 << 20;
 const BATCH: usize = 10_000;
 /// How often a device that somebody else uses, or wants, is looked at again.
 const LOOK: Duration = Duration::from_millis(200);
@@ -111,6 +111,8 @@ pub(super) struct Pass<'a> {
     /// Kept a folder when a generation shall be written.
     pub(super) seen: BTreeMap<usize, seal::Seen>,
     pub(super) is_to_seal: bool,
+    /// Readings of large files that were begun before are not gone on with.
+    pub since: Timestamp,
     pub(super) reached: Arc<Reached>,
     /// How long the catalog was read beside the connection that writes.
     pub in_catalog: Duration,
@@ -133,6 +135,8 @@ impl<'a> Pass<'a> {
             cut_short: false,
             seen: BTreeMap::new(),
             is_to_seal: false,
+            // The catalog knows a moment to the millisecond.
+            since: before(Timestamp::now(), Duration::from_millis(1)),
             reached: Arc::default(),
             in_catalog: Duration::ZERO,
         }
@@ -345,7 +349,7 @@ impl<'a> Pass<'a> {
             todos.push(next);
         }
         let known: Vec<_> = catalog.together(|| {
-            let tasks = todos.into_iter().map(|todo| Self::file_task(catalog, &folders[folder], todo));
+            let tasks = todos.into_iter().map(|todo| Self::file_task(catalog, &folders[folder], todo, self.since));
             tasks.collect::<Result<_, CatalogError>>()
         })?;
         self.report.never_proven += known.iter().filter(|task| task.is_none()).count() as u64;
@@ -385,10 +389,15 @@ impl<'a> Pass<'a> {
         Ok(false)
     }
 
-    fn file_task(catalog: &Catalog, folder: &Folder, todo: Todo) -> Result<Option<FileTask>, CatalogError> {
+    fn file_task(
+        catalog: &Catalog,
+        folder: &Folder,
+        todo: Todo,
+        since: Timestamp,
+    ) -> Result<Option<FileTask>, CatalogError> {
         match &folder.copy {
             None => Ok(Some(FileTask::of_history(todo))),
-            Some(root) => FileTask::of_catalog(catalog, folder, root.card, todo),
+            Some(root) => FileTask::of_catalog(catalog, folder, root.card, todo, since),
         }
     }
 

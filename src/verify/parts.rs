@@ -1,7 +1,7 @@
 //! A large copy compared block by block, so that a pass can end in the middle of it and the next one goes on there: each
 //! block is judged by itself, and blocks that are all equal to the recorded ones are the recorded file.
 
-use super::{Checked, Expected, Lane, VerifiedFile, each_part, unread};
+use super::{CHUNK_BYTES, Checked, Expected, Lane, VerifiedFile, each_part, unread};
 use crate::digest::{BLOCK_BYTES, HashFormat, join_blocks};
 use crate::disk::Root;
 use crate::disk::read::PastCache;
@@ -12,8 +12,8 @@ use crate::relpath::RelPath;
 use jiff::Timestamp;
 use std::path::Path;
 
-/// Smaller files are read from their beginning each time: no more than this is lost by it.
-pub const PARTS_FROM_BYTES: u64 = 64 << 20;
+/// Files that are read in one piece are read from their beginning each time.
+pub const PARTS_FROM_BYTES: u64 = CHUNK_BYTES as u64;
 
 /// How far a file was compared.
 #[derive(Clone, Debug, PartialEq, Eq)]

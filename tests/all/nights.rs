@@ -33,24 +33,24 @@ fn reached(place: &Place) -> Vec<u64> {
 
 #[test]
 fn a_budget_ends_in_the_middle_of_a_file_and_the_next_pass_goes_on_there() {
-    let place = offloaded(150);
+    let place = offloaded(30);
     // In the part that the first pass reads: the last one tells of it.
     flip(&place.path("a").join(CLIP), 3 * MIB + 5);
     flip(&place.path("b").join(CLIP), 3 * MIB + 5);
     let first = patrol(&place, &["--for", "1ms"]);
     assert_eq!((&first["files"], &first["complete"]), (&0.into(), &false.into()), "{first}");
     let [at] = reached(&place)[..] else { panic!("{:?}", reached(&place)) };
-    assert!((64 * MIB..100 * MIB).contains(&at), "{at}");
+    assert_eq!(at, 4 * MIB, "no more than is read in one piece");
     let mut passes = 1;
     let told = loop {
         passes += 1;
-        assert!(passes < 8, "no pass ends the file");
+        assert!(passes < 20, "no pass ends the file");
         let said = patrol(&place, &["--for", "1ms"]);
         if said["files"] != 0 {
             break said;
         }
     };
-    assert!(passes <= 3, "{passes}: 150 MiB are three shares of 64");
+    assert_eq!(passes, 8, "30 MiB in shares of 4");
     assert_eq!(told["findings"][0]["blocks"], serde_json::json!([[3 * MIB, MIB]]), "{told}");
     // The other copy is next.
     let other = patrol(&place, &["--for", "1ms"]);
@@ -59,6 +59,30 @@ fn a_budget_ends_in_the_middle_of_a_file_and_the_next_pass_goes_on_there() {
     let said = place.run(&["repair", "A001", "--json"]);
     assert_eq!(said.code, 11, "both lost the same block: {}", said.stdout);
     assert!(reached(&place).is_empty(), "judged as a whole");
+}
+
+#[test]
+fn a_low_rate_does_not_outlive_the_budget() {
+    let place = offloaded(30);
+    for rate in ["1MB/s", "1B/s"] {
+        let begun = Instant::now();
+        let said = patrol(&place, &["--for", "1s", "--rate", rate]);
+        assert_eq!((&said["files"], &said["complete"]), (&0.into(), &false.into()), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(15), "{rate}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn verify_reads_what_a_budget_ended_in_from_its_beginning() {
+    let place = offloaded(30);
+    assert_eq!(patrol(&place, &["--for", "1ms"])["files"], 0);
+    let [at] = reached(&place)[..] else { panic!("{:?}", reached(&place)) };
+    assert!(at > 0);
+    // In what the pass has read.
+    flip(&place.path("a").join(CLIP), 5);
+    flip(&place.path("b").join(CLIP), 5);
+    let said = place.run(&["verify", "A001", "--json"]).expect(11).json();
+    assert_eq!((&said["files"], said["findings"].as_array().map(Vec::len)), (&2.into(), Some(2)), "{said}");
 }
 
 /// Kills a patrol again and again, each time before it could read a file whole.

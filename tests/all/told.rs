@@ -178,8 +178,9 @@ fn a_page_shows_hostile_names_and_is_written_beside_json() {
     // People hear of the damage all the same.
     let told = place.path("told");
     settings(&place, &format!("[notify]\ncommand = [\"/bin/sh\", \"-c\", \"cat >> {}\"]\n", told.display()));
-    let said = run(&place, &["patrol", "--due", "0s", "--report", "no/such/r.html"]).expect(1);
+    let said = run(&place, &["patrol", "--due", "0s", "--report", "no/such/r.html"]).expect(11);
     assert!(said.stderr.contains("cannot write the report"), "{}", said.stderr);
+    assert!(said.stdout.contains("CLIPS/"), "{}", said.stdout);
     assert!(std::fs::read_to_string(&told).unwrap().contains("\"event\":\"damage\""));
     assert!(
         std::fs::read_dir(place.path("")).unwrap().flatten().all(|e| !e.file_name().to_string_lossy().contains("part"))

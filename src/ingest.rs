@@ -223,9 +223,15 @@ fn finish(
         if free {
             step_to(catalog, job, Step::Derive, None)?;
         }
-        room.derive(catalog, progress)?;
+        match room.derive(catalog, progress) {
+            // The card object is owed all the same; the open job goes on when there is a place to write to.
+            Err(e @ IngestError::Write { .. }) => standing.report.unfinished = Some(format!("proxies wait: {e}")),
+            other => other?,
+        }
     }
-    if free && !progress.stop_asked() {
+    if standing.report.unfinished.is_some() {
+        standing.report.step = Some(Step::Derive.name().to_owned());
+    } else if free && !progress.stop_asked() {
         catalog.finish_job(job.id, Timestamp::now())?;
         standing.report.step = None;
     }

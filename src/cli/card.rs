@@ -1,7 +1,7 @@
 //! A card's standing, as `offload`, `status` and `accept` show it.
 
 use super::door::Door;
-use super::print::count;
+use super::print::{complain, count};
 use super::report::Exit;
 use goodgate::ingest::Standing;
 use goodgate::offload::plan::human;
@@ -11,6 +11,9 @@ pub fn print(door: &Door, standing: &Standing, line: bool) -> anyhow::Result<()>
     let out = &door.out;
     out.object(&standing.report)?;
     let r = &standing.report;
+    if let Some(text) = &r.unfinished {
+        complain(&format!("{text}; make room or name another [media] root, then the same command continues"));
+    }
     if line {
         out.verdict(r.safe, &standing.line);
     }

@@ -163,6 +163,9 @@ impl<'a> Work<'a> {
         let done = ingest::ingest(&self.shop.station, &mut catalog, &request, &voice);
         voice.tell_findings(&self.name());
         let standing = done?;
+        if let Some(text) = standing.report.unfinished {
+            return Ok(self.write(&Outcome::Transient(text.clone()), text));
+        }
         Ok(match self.job(&catalog)? {
             Some(row) if row.hold.is_some() => {
                 if self.held.get() != row.hold {

@@ -89,8 +89,8 @@ impl Room<'_> {
         }
         Ok(match clip.media {
             MediaState::Ok => !self.has_all(catalog, clip, essence)?,
-            // What failed would fail again, unless its look has changed.
-            MediaState::Failed => self.has_old_look(catalog, clip, essence)?,
+            // The disk was full, a limit too low, the preset another: whoever asks again wants it tried again.
+            MediaState::Failed => true,
             MediaState::Unsupported => stands_in(clip) && catalog.proxies(clip.id)?.is_empty(),
             _ => false,
         })
@@ -173,12 +173,6 @@ impl Room<'_> {
         shared.catalog().set_media(clip.id, state, note.as_deref())?;
         progress.event(Event::Clip { name: &clip.name, media: state.name(), note: note.as_deref() });
         Ok(())
-    }
-
-    fn has_old_look(&self, catalog: &Catalog, clip: &ClipRow, essence: &RelPath) -> Result<bool, IngestError> {
-        let rows = catalog.proxies(clip.id)?;
-        let differs = |want: &Want| row_of(&rows, want).is_some_and(|row| want.differs(row));
-        Ok(self.wants(catalog, clip, essence)?.iter().any(differs))
     }
 
     /// Whether each output is there or is known not to come.

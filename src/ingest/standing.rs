@@ -52,6 +52,9 @@ pub struct CardReport {
     /// `offload`, `seal`, ... while a job is open.
     pub step: Option<String>,
     pub hold: Option<String>,
+    /// Why proxies or pictures of this run wait; the verdict does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,6 +144,7 @@ pub fn standing(station: &Station, catalog: &mut Catalog, card: CardId) -> Resul
         findings: e.findings.clone(),
         step: job.as_ref().map(|j| j.step.name().to_owned()),
         hold: e.hold.clone(),
+        unfinished: None,
     };
     Ok(Standing { line: verdict.line().to_owned(), report })
 }

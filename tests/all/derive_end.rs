@@ -203,3 +203,49 @@ fn one_that_is_stopped_goes_on_later_where_it_was() {
     let (made, rows) = end(&place);
     assert!(made.len() >= 10 && rows.iter().all(|r| r.ends_with(" ok")), "{made:?} {rows:?}");
 }
+
+/// A station whose card holds one short clip of a rate that DNxHR does not have.
+fn with_odd_clip(settings: &str) -> Place {
+    let place = Place::new();
+    place.config(&format!("[policy]\ndistinct_devices = false\n{settings}"));
+    let (_dir, mov) = clip("a.mov", "-f lavfi -i testsrc2=s=320x180:r=25/2:d=1 -c:v mjpeg");
+    std::fs::create_dir_all(place.path("card/A001")).unwrap();
+    std::fs::copy(mov, place.path("card/A001/A001C001.mov")).unwrap();
+    place
+}
+
+fn state(place: &Place) -> (String, String) {
+    let clip = place.run(&["show", "A001C001", "--json"]).expect(0).json()["clip"].clone();
+    (clip["media"].as_str().unwrap().to_owned(), clip["media_note"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_media_root_that_cannot_be_written_costs_neither_the_verdict_nor_the_card_object() {
+    let place = with_odd_clip("");
+    let root = place.path("root");
+    place.config(&format!("[policy]\ndistinct_devices = false\n[media]\nroot = \"{}\"\n", root.join("x").display()));
+    std::fs::write(&root, b"no folder").unwrap();
+    for _ in 0..2 {
+        let said = place.offload(&[]).expect(0);
+        let card = said.json();
+        assert_eq!((&card["safe"], &card["step"]), (&true.into(), &"derive".into()), "{card}");
+        let why = card["unfinished"].as_str().unwrap();
+        assert!(why.contains("cannot write") && said.stderr.contains(why), "{why}: {}", said.stderr);
+        assert_eq!(state(&place).0, "pending");
+    }
+    std::fs::remove_file(&root).unwrap();
+    let card = place.offload(&[]).expect(0).json();
+    assert_eq!((&card["unfinished"], &card["step"]), (&serde_json::Value::Null, &serde_json::Value::Null), "{card}");
+    assert_eq!(state(&place), ("ok".to_owned(), String::new()));
+}
+
+#[test]
+fn what_failed_is_tried_again_by_the_same_command() {
+    let place = with_odd_clip("[[proxy]]\npreset = \"dnxhr-lb\"\n");
+    place.offload(&[]).expect(0);
+    let (media, note) = state(&place);
+    assert!(media == "failed" && note.starts_with("dnxhr-lb: "), "{media}: {note}");
+    place.config("[policy]\ndistinct_devices = false\n[[proxy]]\npreset = \"h264-intra\"\n");
+    place.offload(&[]).expect(0);
+    assert_eq!(state(&place), ("ok".to_owned(), String::new()));
+}

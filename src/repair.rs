@@ -266,7 +266,9 @@ impl<'a> Bench<'a> {
                 continue;
             }
             let left = if row.in_place { row.temp.clone() } else { self.folder.place(&row.temp) };
-            if let Err(e) = self.dispose(&left, &row.relpath, row.keep) {
+            let spare = row.in_place.then(|| self.beside_catalog(&row.temp)).transpose();
+            let ended = spare.and_then(|s| s.map_or(Ok(()), |(journals, journal)| write::remove(&journals, &journal)));
+            if let Err(e) = ended.and_then(|()| self.dispose(&left, &row.relpath, row.keep)) {
                 self.note(&format!("\"{}\" is left behind: {e}", left));
             }
             if is_bad {

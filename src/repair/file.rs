@@ -25,6 +25,8 @@ pub(super) enum Fail {
     /// Numbers of blocks that nobody has.
     Lost(Vec<u64>),
     Cannot(String),
+    /// No room, where and for what.
+    Full(String),
     Stopped,
 }
 
@@ -32,9 +34,7 @@ impl Fail {
     pub fn io(what: &str) -> impl FnOnce(std::io::Error) -> Fail {
         let what = what.to_owned();
         move |e| match e.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-            Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => {
-                Fail::Cannot(format!("{what}: {e}; make room, or repair with --in-place"))
-            }
+            Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => Fail::Full(format!("{what}: {e}")),
             _ => Fail::Cannot(format!("{what}: {e}")),
         }
     }
@@ -127,6 +127,10 @@ impl Bench<'_> {
             Ok(whole) => self.is_whole(&relpath, whole, begun_at),
             Err(Fail::Stopped) => Err(PatrolError::Stopped),
             Err(Fail::Cannot(why)) => self.lost(finding, &why),
+            Err(Fail::Full(why)) => {
+                let or = if self.yard.request.in_place || !is_file { "" } else { ", or repair with --in-place" };
+                self.lost(finding, &format!("{why}; make room{or}"))
+            }
             Err(Fail::Lost(blocks)) => {
                 finding.blocks = join_blocks(blocks, record.file.size_bytes);
                 self.lost(finding, &self.nobody_has())

@@ -1,5 +1,6 @@
 //! A repair in place, for disks without room for a second file: the old blocks are durable in a journal before the first
-//! byte is written, and stay there until the whole is proven.
+//! byte is written, and stay there until the whole is proven. It lies on that disk; where that has no room for it either,
+//! beside the catalog.
 //!
 //! Layout of a journal: the old blocks one behind the other, then a description as JSON, then its length in 8 bytes,
 //! little-endian. It gets its name when it is whole: one without says that nothing was written yet.
@@ -14,6 +15,7 @@ use crate::disk::buffer::Buffer;
 use crate::disk::read::PastCache;
 use crate::disk::write::{Replace, move_aside, open_ours, remove, set_file_time, write_whole};
 use crate::patrol::PatrolError;
+use crate::patrol::folder::Folder;
 use crate::progress::Event;
 use crate::relpath::RelPath;
 use crate::verify::{ReadFault, Unproven, prove_existing};
@@ -21,6 +23,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// No description is longer: 100 bytes a block, of a file of 500 GB.
 const LIMIT_BYTES: u64 = 64 << 20;
@@ -56,12 +59,13 @@ impl Bench<'_> {
             if !lost.is_empty() {
                 return Err(Fail::Lost(lost));
             }
-            write_journal(root, journal, job, &folder.facts.mount.fs_type)
-                .map_err(Fail::io("cannot write the journal of the old blocks"))?;
+            let (journals, journal) = &self.write_journal(job, journal)?;
+            let put_back =
+                || put_back((journals, journal), root, &job.place).map_err(Fail::io("cannot put the old blocks back"));
             let written = match self.overwrite(root, job, &mut sources, &mut buf) {
                 Ok(written) => written,
                 Err(fail) => {
-                    put_back(root, journal, &job.place).map_err(Fail::io("cannot put the old blocks back"))?;
+                    put_back()?;
                     return Err(fail);
                 }
             };
@@ -69,11 +73,15 @@ impl Bench<'_> {
             self.catalog.repair_written(self.copy.id, relpath, all).map_err(|e| Fail::Cannot(e.to_string()))?;
             match prove_existing(root, &job.place, job.record, &folder.lane(), self.yard.progress) {
                 Ok(proof) => {
-                    let kept = self.dispose(journal, relpath, job.keep).map_err(Fail::io("cannot end the journal"))?;
+                    let ended = match Arc::ptr_eq(journals, &folder.root) {
+                        true => self.dispose(journal, relpath, job.keep),
+                        false => remove(journals, journal).map(|()| None),
+                    };
+                    let kept = ended.map_err(Fail::io("cannot end the journal"))?;
                     return Ok(Whole { proof, bytes_written: all, from: sources.told(), kept });
                 }
                 Err(why) => {
-                    put_back(root, journal, &job.place).map_err(Fail::io("cannot put the old blocks back"))?;
+                    put_back()?;
                     match why {
                         Unproven::Mismatch { blocks } => {
                             let more = blocks.iter().flat_map(|(o, l)| o / BLOCK_BYTES..(o + l).div_ceil(BLOCK_BYTES));
@@ -87,6 +95,30 @@ impl Bench<'_> {
             }
         }
         Err(Fail::Cannot("what was written reads back wrong again and again: look at the disk".into()))
+    }
+
+    /// Where it lies now.
+    fn write_journal(&self, job: &Job<'_>, journal: &RelPath) -> Result<(Arc<Root>, RelPath), Fail> {
+        let folder = &self.folder;
+        let on_disk = (folder.root.clone(), journal.clone());
+        let full = match write_journal((&on_disk.0, journal), folder, job) {
+            Ok(()) => return Ok(on_disk),
+            Err(e) => e,
+        };
+        let failed = || Fail::io("cannot write the journal of the old blocks, neither there nor beside the catalog");
+        // What shall be kept is kept on that disk.
+        if job.keep || !matches!(full.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Err(Fail::io("cannot write the journal of the old blocks")(full));
+        }
+        let beside = self.beside_catalog(journal).map_err(failed())?;
+        write_journal((&beside.0, &beside.1), folder, job).map_err(failed())?;
+        Ok(beside)
+    }
+
+    pub(super) fn beside_catalog(&self, journal: &RelPath) -> io::Result<(Arc<Root>, RelPath)> {
+        let folder = self.yard.station.state.join("journal");
+        std::fs::create_dir_all(&folder)?;
+        Ok((Arc::new(Root::open(&folder)?), RelPath::new(journal.name()).map_err(io::Error::other)?))
     }
 
     fn overwrite(&self, root: &Root, job: &Job<'_>, sources: &mut Sources<'_>, buf: &mut Buffer) -> Result<u64, Fail> {
@@ -107,8 +139,15 @@ impl Bench<'_> {
 
     /// What a run that was cut short wrote into the file: the old blocks take its place again.
     pub(super) fn put_back(&mut self, row: &RepairRow) -> Result<(), PatrolError> {
-        let folder = self.folder.clone();
-        let text = match put_back(&folder.root, &row.temp, &folder.place(&row.relpath)) {
+        let (folder, place) = (self.folder.clone(), self.folder.place(&row.relpath));
+        let back = put_back((&folder.root, &row.temp), &folder.root, &place).and_then(|was| match was {
+            true => Ok(true),
+            false => {
+                let (journals, journal) = self.beside_catalog(&row.temp)?;
+                put_back((&journals, &journal), &folder.root, &place)
+            }
+        });
+        let text = match back {
             Ok(true) => format!("\"{}\": an earlier repair was cut short, and its old blocks are back", row.relpath),
             Ok(false) => return Ok(()),
             Err(source) => return Err(PatrolError::Look { path: row.temp.under(folder.root.path()), source }),
@@ -118,12 +157,12 @@ impl Bench<'_> {
     }
 }
 
-fn write_journal(root: &Root, journal: &RelPath, job: &Job<'_>, fs_type: &str) -> io::Result<()> {
+fn write_journal((root, journal): (&Root, &RelPath), of: &Folder, job: &Job<'_>) -> io::Result<()> {
     let new = journal.parent().join([journal.name(), b".new"].concat()).map_err(io::Error::other)?;
     remove(root, &new)?;
     write_whole(root, &new, b"", Replace::Never)?;
     let file = open_ours(root, &new)?;
-    let written = fill(root, &file, job, fs_type).and_then(|()| file.sync_all());
+    let written = fill(&of.root, &file, job, &of.facts.mount.fs_type).and_then(|()| file.sync_all());
     written.and_then(|()| move_aside(root, &new, journal)).inspect_err(|_| {
         // Nothing was written to the file yet.
         let _ = remove(root, &new);
@@ -166,11 +205,11 @@ fn fill(root: &Root, file: &std::fs::File, job: &Job<'_>, fs_type: &str) -> io::
 }
 
 /// False when there is no journal: then nothing was written.
-fn put_back(root: &Root, journal: &RelPath, place: &RelPath) -> io::Result<bool> {
+fn put_back((journals, journal): (&Root, &RelPath), root: &Root, place: &RelPath) -> io::Result<bool> {
     let new = journal.parent().join([journal.name(), b".new"].concat()).map_err(io::Error::other)?;
-    remove(root, &new)?;
-    let Some(stat) = root.stat(journal)? else { return Ok(false) };
-    let from = root.open_file(journal)?;
+    remove(journals, &new)?;
+    let Some(stat) = journals.stat(journal)? else { return Ok(false) };
+    let from = journals.open_file(journal)?;
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "the journal of a repair cannot be read");
     let mut length = [0; 8];
     from.read_exact_at(&mut length, stat.size_bytes.checked_sub(8).ok_or_else(broken)?)?;
@@ -195,6 +234,6 @@ fn put_back(root: &Root, journal: &RelPath, place: &RelPath) -> io::Result<bool>
     file.set_len(told.size_bytes)?;
     set_file_time(&file, told.mtime_ns)?;
     file.sync_all()?;
-    remove(root, journal)?;
+    remove(journals, journal)?;
     Ok(true)
 }

@@ -413,11 +413,28 @@ fn a_full_disk_is_said_and_a_repair_in_place_needs_no_room() {
     assert!(filler > 0);
     let said = repair(&place, &[]).expect(11);
     assert!(said.json()["unrepairable"][0]["note"].as_str().unwrap().contains("--in-place"), "{}", said.stdout);
+    // The journal lies beside the catalog then, and outlives a kill.
+    let journals = || std::fs::read_dir(place.path("state/goodgate/journal")).unwrap().count();
+    let rule = "write|/a/A001/CLIPS/A001C001|1|1|kill";
+    let said = Faulty::run(&place, &["repair", "A001", "--in-place", "--json"], &[rule]).said();
+    assert_eq!((said.code, journals()), (128 + 9, 1), "{}{}", said.stdout, said.stderr);
+    let said = repair(&place, &["--in-place"]).expect(0);
+    assert_eq!(repaired(&said), [("CLIPS/A001C001.MOV".to_owned(), MIB)]);
+    assert!(std::fs::read(place.path("a").join(CLIP)).unwrap() == pattern(LEN as usize, 1));
+    assert!(said.stderr.contains("its old blocks are back"), "{}", said.stderr);
+    assert_eq!(journals(), 0);
     // Room for the journal of one block alone.
+    flip(&place.path("a").join(CLIP), 2 * MIB + 5);
     std::fs::File::options().write(true).open(place.path("a/filler")).unwrap().set_len(filler - 2 * MIB).unwrap();
     let said = repair(&place, &["--in-place"]).expect(0);
     assert_eq!(repaired(&said), [("CLIPS/A001C001.MOV".to_owned(), MIB)]);
     assert!(std::fs::read(place.path("a").join(CLIP)).unwrap() == pattern(LEN as usize, 1));
+    // What is missing needs room, in place or not.
+    std::fs::remove_file(place.path("a").join(CLIP)).unwrap();
+    file_of(&place.path("a/more"), 64 * MIB);
+    let said = repair(&place, &["--in-place"]).expect(10);
+    let note = said.json()["unrepairable"][0]["note"].as_str().unwrap().to_owned();
+    assert!(note.ends_with("make room"), "{note}");
 }
 
 /// Fills a disk; gives how much went in.

@@ -76,7 +76,12 @@ impl Bench<'_> {
     /// A chain of what was sealed here, and of what the card brought; refused while anything in the folder is in doubt.
     fn chain_of(&self, sealed: &[Generation]) -> Result<Vec<u8>, String> {
         let (root, at) = (&self.folder.root, RelPath::new(mhl::FOLDER).unwrap_or_default());
-        let names = root.names(&self.folder.place(&at)).map_err(|e| e.to_string())?;
+        let names = match root.names(&self.folder.place(&at)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            names => names.map_err(|e| e.to_string())?,
+        };
+        // A dry run has not put back yet what can be.
+        let comes_back = |g: &Generation| self.yard.request.dry_run && self.manifest_of(g).is_some();
         let mut all: Vec<Generation> = Vec::new();
         for name in names.iter().filter(|n| n.ends_with(b".mhl") && !n.starts_with(b".")) {
             let relpath = at.join(name).map_err(|e| e.to_string())?;
@@ -84,7 +89,7 @@ impl Bench<'_> {
             let bytes = bytes.map_err(|e| format!("\"{relpath}\" cannot be read: {e}"))?;
             let c4 = digest_of(HashFormat::C4, &bytes);
             match sealed.iter().find(|g| g.manifest == relpath) {
-                Some(known) if known.c4 == c4 || self.yard.request.dry_run => all.push(known.clone()),
+                Some(known) if known.c4 == c4 || comes_back(known) => all.push(known.clone()),
                 Some(_) => return Err(format!("\"{relpath}\" is damaged too")),
                 None => {
                     let row = self.catalog.file_record(self.copy.card, &relpath).ok().flatten();
@@ -99,12 +104,14 @@ impl Bench<'_> {
                 }
             }
         }
-        all.sort_by_key(|g| g.number);
-        let missing = sealed.iter().find(|g| !all.contains(g));
-        match missing {
-            Some(g) if !self.yard.request.dry_run => return Err(format!("\"{}\" is not there", g.manifest)),
-            _ => {}
+        for known in sealed {
+            match all.contains(known) {
+                true => {}
+                false if comes_back(known) => all.push(known.clone()),
+                false => return Err(format!("\"{}\" is not there", known.manifest)),
+            }
         }
+        all.sort_by_key(|g| g.number);
         let gapless = all.iter().zip(1..).all(|(g, n)| g.number == n);
         match all.is_empty() || !gapless {
             true => Err("the catalog does not know all of its generations".into()),

@@ -244,14 +244,22 @@ fn a_manifest_and_a_chain_are_whole_again() {
     assert_eq!(said.json()["repaired"].as_array().unwrap().len(), 2, "{}", said.stdout);
     assert!([std::fs::read(&manifest).unwrap(), std::fs::read(&chain).unwrap()] == good);
     assert_whole(&place);
+    // A dry run plans what the run itself does.
+    std::fs::remove_dir_all(&folder).unwrap();
+    let said = repair(&place, &["--dry-run"]).expect(0);
+    assert_eq!(said.json()["planned"].as_array().unwrap().len(), 2, "{}", said.stdout);
+    repair(&place, &[]).expect(0);
+    assert_whole(&place);
     // Without what was kept of it nobody can say what it was; and the chain is not made up.
     for dest in ["a", "b"] {
         std::fs::remove_dir_all(place.path(dest).join(".goodgate/evidence")).unwrap();
         // Sealed in the same second they are the same.
         std::fs::remove_dir_all(place.path(dest).join("A001/ascmhl")).unwrap();
     }
-    let said = repair(&place, &[]).expect(10);
-    assert_eq!(said.json()["unrepairable"].as_array().unwrap().len(), 4, "{}", said.stdout);
+    for more in [&["--dry-run"][..], &[]] {
+        let said = repair(&place, more).expect(10);
+        assert_eq!(said.json()["unrepairable"].as_array().unwrap().len(), 4, "{}", said.stdout);
+    }
 }
 
 #[test]

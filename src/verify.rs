@@ -496,9 +496,11 @@ fn unread(
             mtime_changed: true,
             ..bad(FindingKind::Altered, "it changes while it is read".into())
         }),
-        ReadFault::Io { .. } => {
+        ReadFault::Io { ref source, .. } => {
             let blocks = unreadable_blocks(root, place, want, lane);
-            Checked::Bad(Finding { blocks, mtime_changed, ..bad(FindingKind::Unreadable, fault.to_string()) })
+            // Where the large read began, which failed as a whole, says less.
+            let note = if blocks.is_empty() { fault.to_string() } else { format!("cannot be read there: {source}") };
+            Checked::Bad(Finding { blocks, mtime_changed, ..bad(FindingKind::Unreadable, note) })
         }
     }
 }

@@ -9,6 +9,7 @@ use goodgate::ingest::{back_up, standing};
 use goodgate::patrol;
 use goodgate::relpath::RelPath;
 use jiff::Timestamp;
+use std::os::unix::ffi::OsStrExt;
 
 pub fn run(door: &Door, a: Accept) -> anyhow::Result<Exit> {
     if a.note.trim().is_empty() {
@@ -18,8 +19,9 @@ pub fn run(door: &Door, a: Accept) -> anyhow::Result<Exit> {
     let row = door.card(&catalog, &a.roll)?;
     let progress = door.progress()?;
     let now = Timestamp::now();
-    let is_warning = catalog.accept_warning(row.id, &a.warning, a.note.trim(), now)?;
-    let changed = match RelPath::new(&a.warning) {
+    let warning = a.warning.to_string_lossy();
+    let is_warning = catalog.accept_warning(row.id, &warning, a.note.trim(), now)?;
+    let changed = match RelPath::new(a.warning.as_bytes()) {
         Ok(relpath) if !is_warning => patrol::accept_changed(&mut catalog, row.id, &relpath, a.note.trim(), &progress)?,
         _ => Vec::new(),
     };
@@ -33,8 +35,7 @@ pub fn run(door: &Door, a: Accept) -> anyhow::Result<Exit> {
             true => format!("{} has no warnings", row.roll),
             false => format!("its warnings are: {}", ids.join(", ")),
         };
-        let text =
-            format!("{} has no warning \"{}\", and no copy of such a file that was changed", row.roll, a.warning);
+        let text = format!("{} has no warning \"{warning}\", and no copy of such a file that was changed", row.roll);
         return Err(Failure::usage(text).hint(hint).into());
     }
     let standing = standing(&door.station, &mut catalog, row.id)?;

@@ -271,7 +271,7 @@ pub struct Accept {
     pub roll: String,
     /// Id of the warning, as `goodgate status ROLL` shows it, or a file's path below the roll
     #[arg(value_name = "WARNING|FILE")]
-    pub warning: String,
+    pub warning: OsString,
     /// Who accepts it and why
     #[arg(long, value_name = "TEXT")]
     pub note: String,

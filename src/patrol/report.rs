@@ -179,8 +179,9 @@ impl CheckReport {
         }
         if self.never_proven > 0 {
             text.push_str(&format!(
-                "; {} were never proven: offload that card, or register that folder, again",
-                copies(self.never_proven)
+                "; {} {} never proven: offload that card, or register that folder, again",
+                copies(self.never_proven),
+                if self.never_proven == 1 { "was" } else { "were" }
             ));
         }
         if self.coverage_lost {

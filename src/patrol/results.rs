@@ -106,7 +106,8 @@ impl Pass<'_> {
                     finding.note = format!("{what}; the file does not fit either{gap}{}", finding.note);
                 }
                 if !task.was_proven {
-                    finding.note = format!("it was never proven here: other bytes have its name ({})", finding.note);
+                    let what = if finding.note.is_empty() { String::new() } else { format!(" ({})", finding.note) };
+                    finding.note = format!("it was never proven here: other bytes have its name{what}");
                 }
                 let finding = self.told(&books.reading, folder, finding)?;
                 // A conflict stays a conflict.

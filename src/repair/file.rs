@@ -153,7 +153,7 @@ impl Bench<'_> {
             read_back: whole.proof.read_back(),
         };
         let from: Vec<String> = whole.from.iter().map(|f| f.path.clone()).collect();
-        let kept = whole.kept.as_ref().map(|k| k.under(self.folder.root.path()).display().to_string());
+        let kept = whole.kept.as_ref().map(|k| Self::shown(&self.folder, k));
         let aside = kept.as_ref().map(|k| format!("; the damaged one is kept in \"{k}\"")).unwrap_or_default();
         let text = format!(
             "\"{relpath}\" repaired and proven ({}): {} bytes written, from {}{aside}",

@@ -149,7 +149,7 @@ impl Bench<'_> {
         }
         let text = format!("\"{relpath}\" repaired: the {what} is as it was sealed, {} bytes written", bytes.len());
         self.catalog.history_repaired(self.copy.id, &relpath, &text, Timestamp::now())?;
-        let kept = kept.map(|k| k.under(folder.root.path()).display().to_string());
+        let kept = kept.map(|k| Self::shown(&folder, &k));
         let (bytes_written, relpath_hex) = (bytes.len() as u64, relpath.hex_if_escaped());
         self.report.repaired.push(Repaired { copy, relpath, relpath_hex, bytes_written, what, from, kept });
         Ok(())

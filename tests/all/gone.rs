@@ -1,7 +1,10 @@
 //! Copies that are meant to be gone, and files that were changed on purpose: the alarm ends, and nothing else.
 
-use crate::place::{Place, flip};
+use crate::place::{Place, flip, pattern, within};
 use crate::shim::{ask, log};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 const CLIP: &str = "A001/CLIPS/A001C001.MOV";
 
@@ -83,4 +86,17 @@ fn a_file_that_was_changed_on_purpose_is_told_as_that_until_it_changes_again() {
     assert_eq!(patrol(&place).expect(0).json()["good"], 6);
     accept("nothing to accept").expect(2);
     place.run(&["check"]).expect(0);
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_can_be_accepted() {
+    let name = OsStr::from_bytes(b"NOTES\xff.TXT");
+    let place = Place::with_files(&[(Path::new(name), pattern(5000, 1)), (Path::new("A.MOV"), pattern(9000, 2))]);
+    place.offload(&["--no-media"]);
+    std::fs::write(place.path("a/A001").join(name), b"changed").unwrap();
+    place.run(&["verify", "A001"]).expect(11);
+    let mut accept = place.goodgate(&["accept", "A001", "--note", "graded"]);
+    accept.arg(name);
+    within(60, accept);
+    place.run(&["verify", "A001"]).expect(0);
 }

@@ -76,6 +76,11 @@ pub fn repair(
         let Some(folder) = yard.folders.get(&copy.id) else { continue };
         let name = escape(folder.path.as_os_str().as_bytes()).into_owned();
         let found: Vec<Finding> = checked.findings.iter().filter(|f| f.copy == name).cloned().collect();
+        if !request.dry_run {
+            for generation in catalog.mend_generations(copy.id)? {
+                report.repaired.push(Repaired::row(&name, &generation.manifest));
+            }
+        }
         of_copies.insert(name);
         // What was not looked at now is left as it is.
         let is_asked = |p: &RelPath| parts.iter().any(|part| p.strip_prefix(part).is_some());

@@ -1,7 +1,7 @@
 //! Reading the catalog from outside: people's own SQL, and the check of the catalog itself.
 
 use super::error::{CatalogError, Fault, of_sqlite};
-use super::{Catalog, custody, doubt, rowsum, schema};
+use super::{Catalog, custody, doubt, places, rowsum, schema};
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
@@ -117,6 +117,10 @@ pub(super) fn problems(c: &Connection) -> Result<Vec<String>, Fault> {
             0 => {}
             n => out.push(format!("{}: {n} rows do not hold their checksum", table.table)),
         }
+    }
+    match places::broken_generations(c)? {
+        0 => {}
+        n => out.push(format!("generation: {n} rows are not as the custody log has them")),
     }
     out.extend(blocks(c)?);
     out.extend(sequence(c)?);

@@ -245,7 +245,7 @@ impl Catalog {
                          VALUES (?1, ?2, ?3, ?4, ?5, (SELECT sequence FROM station))",
                         params![id.to_string(), generation.number, generation.manifest.as_bytes(), c4, text_of(now)],
                     )?;
-                    let text = format!("generation {} sealed: \"{}\", {c4}", generation.number, generation.manifest);
+                    let text = format!("{}{}\", {c4}", sealed_as(generation.number), generation.manifest);
                     let entry = Entry::of_card(Act::Sealed, card_of(tx, id)?, &text);
                     custody::add(tx, &Entry { root: Some(id), ..entry }, now)?;
                 }
@@ -262,16 +262,79 @@ impl Catalog {
         })
     }
 
+    /// As the custody log has them, which is chained by hash; these rows have no sum of their own.
     pub fn generations(&self, id: CopyRootId) -> Result<Vec<Generation>, CatalogError> {
-        self.read(|c| {
-            let sql = "SELECT number, manifest, c4 FROM generation WHERE copy_root_id = ?1 ORDER BY number";
-            let read = |r: &Row<'_>| {
-                let c4 = parsed(r, "c4", |t| Digest::parse(HashFormat::C4, t))?;
-                Ok(Generation { number: r.get("number")?, manifest: relpath(r, "manifest")?, c4 })
-            };
-            Ok(c.prepare(sql)?.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
-        })
+        self.read(|c| Ok(generations(c, id)?.into_iter().map(|(generation, _)| generation).collect()))
     }
+
+    /// Rows of generations that are not as the log has them become so; gives these.
+    pub fn mend_generations(&mut self, id: CopyRootId) -> Result<Vec<Generation>, CatalogError> {
+        let broken: Vec<_> = self.read(|c| generations(c, id))?.into_iter().filter(|(_, holds)| !holds).collect();
+        if broken.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(|tx| {
+            let sql = "UPDATE generation SET manifest = ?3, c4 = ?4 WHERE copy_root_id = ?1 AND number = ?2";
+            for (g, _) in &broken {
+                tx.execute(sql, params![id.to_string(), g.number, g.manifest.as_bytes(), g.c4.text()])?;
+            }
+            Ok(())
+        })?;
+        Ok(broken.into_iter().map(|(generation, _)| generation).collect())
+    }
+}
+
+/// How many rows of generations are not as the log has them.
+pub(super) fn broken_generations(c: &Connection) -> Result<usize, Fault> {
+    let mut broken = 0;
+    for root in copy_roots(c, "", [])? {
+        broken += generations(c, root.id)?.iter().filter(|(_, holds)| !holds).count();
+    }
+    Ok(broken)
+}
+
+/// Each with whether its row says the same.
+fn generations(c: &Connection, id: CopyRootId) -> Result<Vec<(Generation, bool)>, Fault> {
+    let sql = "SELECT number, manifest, c4 FROM generation WHERE copy_root_id = ?1 ORDER BY number";
+    let mut statement = c.prepare_cached(sql)?;
+    let mut rows = statement.query([id.to_string()])?;
+    let mut out = Vec::new();
+    while let Some(r) = rows.next()? {
+        let number = r.get(0)?;
+        let (manifest, c4) = (relpath(r, 1), parsed(r, 2, |t| Digest::parse(HashFormat::C4, t)));
+        let row = manifest.and_then(|manifest| Ok(Generation { number, manifest, c4: c4? }));
+        out.push(match logged(c, id, number)? {
+            Some(logged) => {
+                let holds = row.is_ok_and(|row| row == logged);
+                (logged, holds)
+            }
+            // From before there was that log.
+            None => (row?, true),
+        });
+    }
+    Ok(out)
+}
+
+/// What was sealed last as that generation of the folder.
+fn logged(c: &Connection, id: CopyRootId, number: u32) -> Result<Option<Generation>, Fault> {
+    let begin = sealed_as(number);
+    let sql = "SELECT text FROM custody
+               WHERE card_id = (SELECT card_id FROM copy_root WHERE id = ?1) AND copy_root_id = ?1 AND act = 'sealed'
+                 AND substr(text, 1, length(?2)) = ?2 ORDER BY seq DESC LIMIT 1";
+    let text =
+        c.prepare_cached(sql)?.query_row(params![id.to_string(), begin], |r| r.get::<_, String>(0)).optional()?;
+    let read = |text: &str| {
+        let (name, c4) = text.strip_prefix(&begin)?.rsplit_once("\", ")?;
+        // An escaped name is not the name.
+        let manifest = RelPath::new(name).ok().filter(|_| !name.contains('\\'))?;
+        Some(Generation { number, manifest, c4: Digest::parse(HashFormat::C4, c4)? })
+    };
+    Ok(text.as_deref().and_then(read))
+}
+
+/// How the line of the log begins that a generation is read from again.
+fn sealed_as(number: u32) -> String {
+    format!("generation {number} sealed: \"")
 }
 
 pub(super) fn change(c: &Connection, id: CopyRootId, set: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), Fault> {

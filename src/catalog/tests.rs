@@ -556,6 +556,26 @@ fn a_generation_is_never_replaced() {
 }
 
 #[test]
+fn a_generation_is_what_the_custody_log_says_of_it() {
+    let mut s = Station::offloaded();
+    let c4 = Digest::new(HashFormat::C4, vec![7; 64]).unwrap();
+    let one = Generation { number: 1, manifest: rel("ascmhl/0001_A001_2026-01-02_030405Z.mhl"), c4 };
+    s.cat.add_generation(s.roots[0], &one, at(1)).unwrap();
+    let good = vec![one];
+    for spoilt in
+        ["c4 = substr(c4, 1, 10) || '1' || substr(c4, 12)", "c4 = 'c40'", "manifest = CAST('ascmhl/x' AS BLOB)"]
+    {
+        s.cat.conn.execute_batch(&format!("UPDATE generation SET {spoilt}")).unwrap();
+        assert_eq!(s.cat.generations(s.roots[0]).unwrap(), good, "{spoilt}");
+        assert!(s.cat.check().unwrap().iter().any(|l| l.starts_with("generation: ")), "{spoilt}");
+        for root in s.roots {
+            s.cat.mend_generations(root).unwrap();
+        }
+        assert!(s.cat.check().unwrap().is_empty(), "{spoilt}");
+    }
+}
+
+#[test]
 fn folders_are_found_by_their_place() {
     let mut s = Station::new();
     let row = s.cat.copy_roots(s.card).unwrap()[0].clone();

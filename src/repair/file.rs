@@ -188,15 +188,7 @@ impl Bench<'_> {
                 let _ = self.catalog.repaired(self.copy.id, &record.file.relpath, of, &text, proof.at());
                 let known = |r: &Repaired| r.relpath == record.file.relpath && r.what == "catalog row";
                 if !self.report.repaired.iter().any(known) {
-                    self.report.repaired.push(Repaired {
-                        copy: self.name(),
-                        relpath: record.file.relpath.clone(),
-                        relpath_hex: record.file.relpath.hex_if_escaped(),
-                        bytes_written: 0,
-                        what: "catalog row",
-                        from: Vec::new(),
-                        kept: None,
-                    });
+                    self.report.repaired.push(Repaired::row(&self.name(), &record.file.relpath));
                 }
                 Ok(())
             }

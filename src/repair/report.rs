@@ -43,6 +43,21 @@ pub struct Repaired {
     pub kept: Option<String>,
 }
 
+impl Repaired {
+    /// Nothing was written to the copy.
+    pub(super) fn row(copy: &str, relpath: &RelPath) -> Self {
+        Repaired {
+            copy: copy.to_owned(),
+            relpath: relpath.clone(),
+            relpath_hex: relpath.hex_if_escaped(),
+            bytes_written: 0,
+            what: "catalog row",
+            from: Vec::new(),
+            kept: None,
+        }
+    }
+}
+
 /// One file of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Planned {

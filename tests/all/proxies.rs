@@ -134,6 +134,24 @@ fn interlaced_pictures_keep_their_fields() {
 }
 
 #[test]
+fn pixels_keep_a_shape_that_only_the_container_knows() {
+    let (dir, mov) = clip("a.mov", "-f lavfi -i testsrc2=s=360x270:d=0.2:r=25 -vf setsar=4/3 -c:v prores_ks");
+    assert_eq!(facts(&mov).video.unwrap().pixel_aspect, Some((4, 3)));
+    for recipe in [PRORES, DNXHR_MOV, INTRA, Recipe::WEB] {
+        let (proxy, ..) = relink(&mov, dir.path(), recipe);
+        assert_eq!(ffprobe(&proxy, "v:0", "stream=width,height,sample_aspect_ratio"), "360,270,4:3", "{recipe:?}");
+    }
+    outputs(&mov, dir.path(), &[Output::Poster, Output::Filmstrip]);
+    let sizes =
+        ["poster.jpg", "filmstrip.jpg"].map(|name| ffprobe(&dir.path().join(name), "v:0", "stream=width,height"));
+    assert_eq!(sizes, ["480,270", "1600,180"]);
+    // Long enough to be only glanced at.
+    let (dir, mov) = clip("a.mov", "-f lavfi -i testsrc2=s=64x48:d=10:r=25 -vf setsar=4/3 -c:v prores_ks");
+    outputs(&mov, dir.path(), &[Output::Poster]);
+    assert_eq!(ffprobe(&dir.path().join("poster.jpg"), "v:0", "stream=width,height"), "84,48");
+}
+
+#[test]
 fn sound_keeps_its_tracks_and_channels() {
     let four = "-f lavfi -i testsrc2=s=256x144:d=1:r=25 -f lavfi -i sine=d=1:r=48000 -f lavfi -i anoisesrc=d=1:r=48000";
     let args = format!(

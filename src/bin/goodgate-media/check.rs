@@ -1,6 +1,7 @@
 //! A proxy is done when it was read back: opened anew, its frames counted, the first and the last of them decoded, and
 //! everything that relinking goes by compared with what was meant to be written.
 
+use crate::facts::pixel_shape;
 use crate::file_io::Shared;
 use crate::input::{self, decoder, decoder_options, next_packet};
 use ffmpeg_next::format::context::Input;
@@ -19,6 +20,8 @@ pub struct Expected {
     pub rate: Option<Rational>,
     pub start_tc: Option<String>,
     pub size: Option<(u32, u32)>,
+    /// Of its pixels.
+    pub shape: Option<Rational>,
     pub colour: Option<Colour>,
     /// Rate and channels of each track.
     pub voices: Vec<(u32, u16)>,
@@ -108,6 +111,11 @@ fn decode(mut decoder: codec::decoder::Opened, packets: &[Packet]) -> usize {
     got
 }
 
+/// As everybody takes it; some containers always say a shape.
+fn square_if_unknown(shape: Rational) -> Rational {
+    if shape.numerator() > 0 && shape.denominator() > 0 { shape } else { Rational(1, 1) }
+}
+
 fn picture(stream: &Stream<'_>, expected: &Expected) -> Result<(), String> {
     let same = |a: Rational, b: Rational| {
         i64::from(a.numerator()) * i64::from(b.denominator()) == i64::from(b.numerator()) * i64::from(a.denominator())
@@ -133,6 +141,12 @@ fn picture(stream: &Stream<'_>, expected: &Expected) -> Result<(), String> {
     {
         return Err(format!("its size came back as {size:?}, not {meant:?}"));
     }
+    let shape = square_if_unknown(pixel_shape(stream).unwrap_or(opened.aspect_ratio()));
+    if let Some(meant) = expected.shape.map(square_if_unknown)
+        && shape != meant
+    {
+        return Err(format!("the shape of its pixels came back as {shape}, not {meant}"));
+    }
     let is = (opened.color_primaries(), opened.color_transfer_characteristic(), opened.color_space());
     if let Some(meant) = expected.colour.filter(|_| expected.preset.is_relink()) {
         // DNxHR has no way to say that it does not know its matrix.
@@ -143,4 +157,34 @@ fn picture(stream: &Stream<'_>, expected: &Expected) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_shape_of_pixels_is_another_picture() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.mov");
+        let args = "-v error -nostdin -f lavfi -i testsrc2=s=64x48:d=0.2:r=25 -vf setsar=4/3 -c:v prores_ks";
+        let made = std::process::Command::new("ffmpeg").args(args.split(' ')).arg(&path).status();
+        assert!(made.unwrap().success());
+        for (shape, same) in [((4, 3), true), ((8, 6), true), ((1, 1), false), ((0, 1), false), ((16, 11), false)] {
+            let expected = Expected {
+                preset: Preset::ProresProxy,
+                frames: Some(5),
+                rate: None,
+                start_tc: None,
+                size: None,
+                shape: Some(shape.into()),
+                colour: None,
+                voices: Vec::new(),
+            };
+            let file = Shared::new(std::fs::File::open(&path).unwrap(), 0);
+            let why = check(file, &expected, 1 << 20).err().unwrap_or_default();
+            assert_eq!(why.is_empty(), same, "{shape:?}: {why}");
+            assert!(same || why.contains("shape"), "{why}");
+        }
+    }
 }

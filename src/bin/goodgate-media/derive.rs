@@ -2,7 +2,7 @@
 //! whatever can be decoded.
 
 use crate::clock::Clock;
-use crate::facts::{best, display};
+use crate::facts::{best, display, pixel_shape};
 use crate::file_io::Shared;
 use crate::finish::{Finisher, Looks};
 use crate::glance;
@@ -12,7 +12,7 @@ use crate::movie::{Picture, Plan};
 use crate::pass::Pass;
 use crate::reel::Reel;
 use crate::sound::{Ear, Track};
-use ffmpeg_next::{Stream, codec, decoder::Video, media};
+use ffmpeg_next::{Rational, Stream, codec, decoder::Video, frame, media};
 use goodgate::media::protocol::{Body, Outcome, Request, rotation};
 use goodgate::preset::{Container, Output};
 use goodgate::timecode::{FrameRate, Timecode};
@@ -49,6 +49,8 @@ pub fn derive(clip: File, request: &Request, outputs: Vec<File>, luts: Vec<File>
 /// The clip, open for decoding.
 pub struct Clip {
     pub picture: Option<(usize, Video, Clock)>,
+    /// Of its pixels, as the container says.
+    pub shape: Option<Rational>,
     pub plan: Option<Picture>,
     pub ears: Vec<Ear>,
     /// Why a track is not among them.
@@ -68,7 +70,7 @@ pub struct Clip {
 impl Clip {
     fn open(reel: &Reel, request: &Request, looks: Looks) -> Result<Self, Body> {
         let mut notes = Vec::new();
-        let mut opened = None;
+        let (mut opened, mut shape) = (None, None);
         let input = reel.main();
         let found = |kind| best(input, kind);
         if let Some(stream) = found(media::Type::Video).and_then(|i| input.stream(i)) {
@@ -84,6 +86,7 @@ impl Clip {
             if reel.sequence().is_some() && decoder.codec().is_some_and(|c| c.name() == "exr") {
                 notes.push("its linear light is shown with the curve of sRGB".into());
             }
+            shape = pixel_shape(&stream);
             opened = Some((stream.index(), decoder, clock, display(&stream)));
         }
         let plan = opened.as_ref().map(|(_, _, clock, display)| Picture {
@@ -121,7 +124,15 @@ impl Clip {
         let still = reel.sequence().is_none() && input.format().name().ends_with("_pipe");
         let in_one = reel.sequence().is_none() && reel.parts_left() == 0;
         let (apart, threads) = (reel.apart(), request.threads);
-        Ok(Clip { picture, plan, ears, deaf, main, still, in_one, apart, threads, notes, looks })
+        Ok(Clip { picture, shape, plan, ears, deaf, main, still, in_one, apart, threads, notes, looks })
+    }
+
+    /// A picture as it comes out of the decoder has the shape that its stream says.
+    pub fn reshape(&self, frame: &mut frame::Video) {
+        if let Some(shape) = self.shape {
+            // SAFETY: the frame is alive.
+            unsafe { (*frame.as_mut_ptr()).sample_aspect_ratio = shape.into() };
+        }
     }
 
     /// What is done to the pictures of one output, by its place in the request.

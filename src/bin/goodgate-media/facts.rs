@@ -5,7 +5,7 @@ use crate::file_io::{FileIo, Shared};
 use crate::input::{self, Refusal};
 use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::context::Input;
-use ffmpeg_next::{Stream as AvStream, ffi, media};
+use ffmpeg_next::{Rational, Stream as AvStream, ffi, media};
 use goodgate::frames::{Builder, FrameMap};
 use goodgate::media::protocol::{Body, Facts, Kind, MAX_STREAMS, MAX_TAGS, MAX_UNIT_BYTES, Request, Stream, clean};
 use std::ffi::{CStr, c_char};
@@ -110,6 +110,13 @@ pub fn display(stream: &AvStream<'_>) -> Option<[i32; 4]> {
     Some([cell(0)?, cell(1)?, cell(3)?, cell(4)?])
 }
 
+/// The shape of a pixel where the container says it, which goes before what the pictures say.
+pub fn pixel_shape(stream: &AvStream<'_>) -> Option<Rational> {
+    // SAFETY: the stream is alive.
+    let said = Rational::from(unsafe { (*stream.as_ptr()).sample_aspect_ratio });
+    (said.numerator() > 0 && said.denominator() > 0).then_some(said)
+}
+
 fn describe(stream: &AvStream<'_>, best: bool, budget: &mut usize) -> Stream {
     // SAFETY: a stream's parameters live as long as its input. The codes are read as plain numbers: a damaged file
     // may hold one that is no variant of the enum.
@@ -141,7 +148,7 @@ fn describe(stream: &AvStream<'_>, best: bool, budget: &mut usize) -> Stream {
             frames: (*st).nb_frames,
             pixel_format: pixels.and_then(|p| text(ffi::av_get_pix_fmt_name(p))),
             bit_depth: shape.map_or(0, |d| (*d).comp[0].depth.into()),
-            pixel_aspect: pair((*par).sample_aspect_ratio),
+            pixel_aspect: pair(pixel_shape(stream).map_or((*par).sample_aspect_ratio, Into::into)),
             primaries: number((&raw const (*par).color_primaries).cast()),
             transfer: number((&raw const (*par).color_trc).cast()),
             matrix: number((&raw const (*par).color_space).cast()),

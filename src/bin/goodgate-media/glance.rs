@@ -87,6 +87,7 @@ fn alone(clip: &mut Clip, key: &Packet) -> Option<frame::Video> {
     decoder.flush();
     let at = clock.exact(frame.timestamp().or(key.pts()))?;
     frame.set_pts(Some(at));
+    clip.reshape(&mut frame);
     Some(frame)
 }
 

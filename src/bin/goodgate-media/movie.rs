@@ -196,6 +196,12 @@ impl Movie {
         Ok((self.frames, (!notes.is_empty()).then(|| notes.join("; "))))
     }
 
+    /// Of its pixels.
+    fn shape(&self) -> Option<Rational> {
+        // SAFETY: the encoder is alive.
+        self.video.as_ref().map(|v| unsafe { (*v.as_ptr()).sample_aspect_ratio }.into())
+    }
+
     fn expected(&self) -> Expected {
         let p = self.plan.picture.as_ref();
         Expected {
@@ -204,6 +210,8 @@ impl Movie {
             rate: p.filter(|p| p.constant).map(|p| p.rate),
             start_tc: p.and_then(|p| p.start_tc.clone()),
             size: self.video.as_ref().map(|v| (v.width(), v.height())),
+            // libav's MXF says it of square ones only.
+            shape: self.shape().filter(|_| self.plan.recipe.container != Container::Mxf),
             colour: self
                 .video
                 .as_ref()

@@ -1,7 +1,7 @@
 //! The one reading of a clip: every packet is decoded once, and what comes out goes to the lanes.
 
 use crate::derive::{Clip, open_decoder};
-use crate::facts::best;
+use crate::facts::{best, pixel_shape};
 use crate::input::Refusal;
 use crate::lane::{Item, share, share_sound};
 use crate::lanes::Lanes;
@@ -187,6 +187,7 @@ impl<'a> Pass<'a> {
     }
 
     fn show(&mut self, mut frame: frame::Video) {
+        self.clip.reshape(&mut frame);
         let Some((_, _, clock)) = &mut self.clip.picture else { return };
         let size = (frame.width(), frame.height());
         if self.sequence && *self.size.get_or_insert(size) != size {
@@ -258,6 +259,7 @@ impl Clip {
             start = Some((clock.start(), clock.from()));
             let opened = open_decoder(&stream, self.threads, max_pixels).map_err(Refusal::words)?;
             (*index, *decoder) = (stream.index(), opened);
+            self.shape = pixel_shape(&stream);
         }
         let mut heard = streams(media::Type::Audio);
         for ear in self.ears.iter_mut().filter(|e| e.side == 0) {

@@ -135,12 +135,18 @@ fn interlaced_pictures_keep_their_fields() {
 
 #[test]
 fn pixels_keep_a_shape_that_only_the_container_knows() {
-    let (dir, mov) = clip("a.mov", "-f lavfi -i testsrc2=s=360x270:d=0.2:r=25 -vf setsar=4/3 -c:v prores_ks");
-    assert_eq!(facts(&mov).video.unwrap().pixel_aspect, Some((4, 3)));
-    for recipe in [PRORES, DNXHR_MOV, INTRA, Recipe::WEB] {
-        let (proxy, ..) = relink(&mov, dir.path(), recipe);
-        assert_eq!(ffprobe(&proxy, "v:0", "stream=width,height,sample_aspect_ratio"), "360,270,4:3", "{recipe:?}");
+    for (num, den) in [(4, 3), (152, 135)] {
+        let shape = format!("setsar={num}/{den}:max=1000");
+        let args = format!("-f lavfi -i testsrc2=s=360x270:d=0.2:r=25 -vf {shape} -c:v prores_ks");
+        let (dir, mov) = clip("a.mov", &args);
+        assert_eq!(facts(&mov).video.unwrap().pixel_aspect, Some((num, den)));
+        for recipe in [PRORES, DNXHR_MOV, INTRA, Recipe::WEB] {
+            let (proxy, ..) = relink(&mov, dir.path(), recipe);
+            let wanted = format!("360,270,{num}:{den}");
+            assert_eq!(ffprobe(&proxy, "v:0", "stream=width,height,sample_aspect_ratio"), wanted, "{recipe:?}");
+        }
     }
+    let (dir, mov) = clip("a.mov", "-f lavfi -i testsrc2=s=360x270:d=0.2:r=25 -vf setsar=4/3 -c:v prores_ks");
     outputs(&mov, dir.path(), &[Output::Poster, Output::Filmstrip]);
     let sizes =
         ["poster.jpg", "filmstrip.jpg"].map(|name| ffprobe(&dir.path().join(name), "v:0", "stream=width,height"));

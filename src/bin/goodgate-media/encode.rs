@@ -40,7 +40,9 @@ pub fn filters(preset: Preset, frame: &frame::Video) -> String {
     };
     let aspect = frame.aspect_ratio();
     // Rounding to even sides would otherwise bend the shape of the pixels by a hair.
-    let aspect = if aspect.numerator() > 0 && !is_web { format!(",setsar={aspect}") } else { String::new() };
+    let known = aspect.numerator() > 0 && !is_web;
+    // Unless it is told so, it rounds to numbers up to 100.
+    let aspect = if known { format!(",setsar={aspect}:max={}", i32::MAX) } else { String::new() };
     format!("{scale}format={format}{aspect}")
 }
 

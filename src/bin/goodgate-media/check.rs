@@ -4,16 +4,17 @@
 use crate::facts::pixel_shape;
 use crate::file_io::Shared;
 use crate::input::{self, decoder, decoder_options, next_packet};
+use crate::mxf;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Codec, Error, Packet, Rational, Stream, codec, color, frame, media};
-use goodgate::preset::Preset;
+use goodgate::preset::{Container, Preset, Recipe};
 use std::sync::Arc;
 
 pub type Colour = (color::Primaries, color::TransferCharacteristic, color::Space);
 
 /// What must come back.
 pub struct Expected {
-    pub preset: Preset,
+    pub recipe: Recipe,
     /// `None`: sound alone.
     pub frames: Option<u64>,
     /// `None`: it varies.
@@ -29,20 +30,20 @@ pub struct Expected {
 
 pub fn check(file: Arc<Shared>, expected: &Expected, max_pixels: u64) -> Result<(), String> {
     let say = |e: Error| format!("the proxy can not be read back: {e}");
-    let mut input = input::open(file, max_pixels)
+    let mut input = input::open(file.clone(), max_pixels)
         .map_err(|refused| format!("the proxy can not be read back: {}", refused.words()))?;
     let kind = if expected.frames.is_some() { media::Type::Video } else { media::Type::Audio };
     let stream = input.streams().best(kind).ok_or("the proxy has no stream that plays")?;
     let index = stream.index();
     if expected.frames.is_some() {
-        picture(&stream, expected)?;
+        picture(&file, &stream, expected)?;
     }
     let mut voices = Vec::new();
     for s in input.streams().filter(|s| s.parameters().medium() == media::Type::Audio) {
         let opened = codec::Context::from_parameters(s.parameters()).and_then(|c| c.decoder().audio()).map_err(say)?;
         voices.push((opened.rate(), opened.channels()));
     }
-    if expected.preset.is_relink() && voices != expected.voices {
+    if expected.recipe.preset.is_relink() && voices != expected.voices {
         return Err(format!("its sound came back as {voices:?} (Hz, channels), not {:?}", expected.voices));
     }
     let seen =
@@ -116,13 +117,16 @@ fn square_if_unknown(shape: Rational) -> Rational {
     if shape.numerator() > 0 && shape.denominator() > 0 { shape } else { Rational(1, 1) }
 }
 
-fn picture(stream: &Stream<'_>, expected: &Expected) -> Result<(), String> {
+fn picture(file: &Arc<Shared>, stream: &Stream<'_>, expected: &Expected) -> Result<(), String> {
     let same = |a: Rational, b: Rational| {
         i64::from(a.numerator()) * i64::from(b.denominator()) == i64::from(b.numerator()) * i64::from(a.denominator())
     };
-    let rate = stream.avg_frame_rate();
+    let rate = match expected.recipe.container {
+        Container::Mxf => mxf::edit_rate(file).ok_or("its header does not say its frame rate")?,
+        Container::Mov | Container::Mp4 => stream.avg_frame_rate(),
+    };
     // The web proxy of a clip with gaps shows them.
-    if let Some(meant) = expected.rate.filter(|_| expected.preset.is_relink())
+    if let Some(meant) = expected.rate.filter(|_| expected.recipe.preset.is_relink())
         && !same(meant, rate)
     {
         return Err(format!("its frame rate came back as {rate}, not {meant}"));
@@ -148,9 +152,9 @@ fn picture(stream: &Stream<'_>, expected: &Expected) -> Result<(), String> {
         return Err(format!("the shape of its pixels came back as {shape}, not {meant}"));
     }
     let is = (opened.color_primaries(), opened.color_transfer_characteristic(), opened.color_space());
-    if let Some(meant) = expected.colour.filter(|_| expected.preset.is_relink()) {
+    if let Some(meant) = expected.colour.filter(|_| expected.recipe.preset.is_relink()) {
         // DNxHR has no way to say that it does not know its matrix.
-        let free = expected.preset == Preset::DnxhrLb && meant.2 == color::Space::Unspecified;
+        let free = expected.recipe.preset == Preset::DnxhrLb && meant.2 == color::Space::Unspecified;
         let is = if free { (is.0, is.1, meant.2) } else { is };
         if is != meant {
             return Err(format!("its colour came back as {is:?}, not {meant:?}"));
@@ -172,7 +176,7 @@ mod tests {
         assert!(made.unwrap().success());
         for (shape, same) in [((4, 3), true), ((8, 6), true), ((1, 1), false), ((0, 1), false), ((16, 11), false)] {
             let expected = Expected {
-                preset: Preset::ProresProxy,
+                recipe: Recipe::of(Preset::ProresProxy),
                 frames: Some(5),
                 rate: None,
                 start_tc: None,

@@ -23,6 +23,7 @@ mod look;
 mod matrix;
 mod movie;
 mod mux;
+mod mxf;
 mod pass;
 mod pictures;
 mod poster;

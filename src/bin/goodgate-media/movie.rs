@@ -205,7 +205,7 @@ impl Movie {
     fn expected(&self) -> Expected {
         let p = self.plan.picture.as_ref();
         Expected {
-            preset: self.plan.recipe.preset,
+            recipe: self.plan.recipe,
             frames: p.map(|_| self.frames),
             rate: p.filter(|p| p.constant).map(|p| p.rate),
             start_tc: p.and_then(|p| p.start_tc.clone()),

@@ -252,6 +252,19 @@ fn colour_tags_are_those_of_the_original_and_none_are_invented() {
     assert!(colour(&proxy).ends_with(",unknown,unknown"), "{}", colour(&proxy));
 }
 
+const BT601: &str = "-vf setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m:range=tv";
+
+#[test]
+fn a_curve_that_mxf_has_no_word_for_comes_back_as_its_twin() {
+    let picture = "-f lavfi -i testsrc2=s=256x144:d=0.2:r=25 -pix_fmt yuv420p";
+    let (dir, old) = clip("a.mov", &format!("{picture} {BT601} -c:v libx264"));
+    assert_eq!(colour(&relink(&old, dir.path(), DNXHR).0), "bt709,bt709,smpte170m");
+    assert_eq!(colour(&relink(&old, dir.path(), DNXHR_MOV).0), "bt709,smpte170m,smpte170m");
+    let wide = BT601.replace("trc=smpte170m:colorspace=smpte170m", "trc=bt2020-12:colorspace=bt2020nc");
+    let (dir, wide) = clip("a.mov", &format!("{picture} {wide} -c:v libx264"));
+    assert_eq!(colour(&relink(&wide, dir.path(), DNXHR).0), "bt2020nc,bt2020-10,smpte170m");
+}
+
 #[test]
 fn full_range_becomes_the_range_that_editing_codecs_have() {
     let (dir, mov) = clip("a.mov", "-f lavfi -i color=white:s=256x144:d=1:r=25 -pix_fmt yuvj420p -c:v mjpeg");

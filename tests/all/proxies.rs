@@ -265,6 +265,35 @@ fn a_curve_that_mxf_has_no_word_for_comes_back_as_its_twin() {
     assert_eq!(colour(&relink(&wide, dir.path(), DNXHR).0), "bt2020nc,bt2020-10,smpte170m");
 }
 
+/// The colour in the middle of the first frame, as its tags say.
+fn middle(path: &Path) -> [u8; 3] {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i"]).arg(path).args(["-frames:v", "1", "-vf"]);
+    command.args(["scale=flags=accurate_rnd+full_chroma_int,crop=2:2,format=rgb24", "-f", "rawvideo", "-"]);
+    let out = command.output().unwrap();
+    out.stdout[..3].try_into().unwrap()
+}
+
+#[test]
+fn a_matrix_that_dnxhr_can_not_say_is_converted_for_it_alone() {
+    let picture = "-f lavfi -i color=0xC04020:s=256x144:d=0.2:r=25";
+    for (codec, own) in [
+        (format!("{BT601} -pix_fmt yuv420p -c:v libx264"), "smpte170m,smpte170m,smpte170m"),
+        ("-pix_fmt yuvj420p -c:v mjpeg".to_owned(), "bt470bg,unknown,unknown"),
+    ] {
+        let (dir, mov) = clip("a.mov", &format!("{picture} {codec}"));
+        assert_eq!(colour(&mov), own);
+        outputs(&mov, dir.path(), &[DNXHR, PRORES, INTRA, Recipe::WEB].map(Output::Proxy));
+        for name in ["dnxhr-lb.mxf", "prores-proxy.mov", "h264-intra.mov", "web.mp4"] {
+            let proxy = dir.path().join(name);
+            let tags = colour(&proxy);
+            assert!(if name.ends_with("mxf") { tags.starts_with("bt709,") } else { tags == own }, "{name}: {tags}");
+            let far = std::iter::zip(middle(&proxy), [0xc0_u8, 0x40, 0x20]).map(|(a, b)| a.abs_diff(b)).max();
+            assert!(far < Some(5), "{name} of {own}: {:?}", middle(&proxy));
+        }
+    }
+}
+
 #[test]
 fn full_range_becomes_the_range_that_editing_codecs_have() {
     let (dir, mov) = clip("a.mov", "-f lavfi -i color=white:s=256x144:d=1:r=25 -pix_fmt yuvj420p -c:v mjpeg");

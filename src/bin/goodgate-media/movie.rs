@@ -124,7 +124,8 @@ impl Movie {
         Ok(Movie { plan, finisher, scaler, video: None, voices, mux: None, early: Vec::new(), frames: 0 })
     }
 
-    /// A picture with its time set; `None` at the end. What it was scaled to goes to `each` first.
+    /// A picture with its time set; `None` at the end. What it was scaled to goes to `each` first, or
+    /// itself where this proxy alone has other colours.
     fn see(&mut self, frame: Option<frame::Video>, each: &mut dyn FnMut(frame::Video)) -> Result<(), String> {
         let Some(mut scaler) = self.scaler.take() else { return Ok(()) };
         let last = frame.is_none();
@@ -132,6 +133,8 @@ impl Movie {
         let untagged = frame.as_ref().is_some_and(|f| f.color_range() == color::Range::Unspecified);
         let preset = self.plan.recipe.preset;
         let untag = untagged && preset.is_relink();
+        // The next lanes want the clip's own colours.
+        let mut own = frame.as_ref().filter(|f| encode::converted(preset, f)).map(share);
         let done = scaler.push(frame, &mut |mut out| {
             if untag {
                 out.set_color_range(color::Range::Unspecified);
@@ -139,7 +142,7 @@ impl Movie {
             if encode::converted(preset, &out) {
                 out.set_color_space(color::Space::BT709);
             }
-            each(share(&out));
+            each(own.take().unwrap_or_else(|| share(&out)));
             if let Some(finisher) = &mut self.finisher {
                 finisher.finish(&mut out)?;
             }

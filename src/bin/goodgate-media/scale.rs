@@ -14,7 +14,7 @@ pub struct Scaler {
     graph: Option<(Shape, Graph)>,
 }
 
-type Shape = (u32, u32, Pixel, Rational, color::Range);
+type Shape = (u32, u32, Pixel, Rational, color::Range, color::Space);
 
 impl Scaler {
     /// `time_base` of the frames that go in; it is also that of those that come out.
@@ -34,7 +34,8 @@ impl Scaler {
         each: &mut dyn FnMut(frame::Video) -> Result<(), String>,
     ) -> Result<(), String> {
         if let Some(frame) = &frame {
-            let shape = (frame.width(), frame.height(), frame.format(), frame.aspect_ratio(), frame.color_range());
+            let (range, space) = (frame.color_range(), frame.color_space());
+            let shape = (frame.width(), frame.height(), frame.format(), frame.aspect_ratio(), range, space);
             if self.graph.as_ref().is_none_or(|(was, _)| *was != shape) {
                 // The picture changed its shape: what the old graph still holds comes first.
                 self.run(None, each)?;
@@ -67,7 +68,7 @@ impl Scaler {
         Ok(())
     }
 
-    fn build(&self, (w, h, pixel, aspect, _): Shape, frame: &frame::Video) -> Result<Graph, Error> {
+    fn build(&self, (w, h, pixel, aspect, ..): Shape, frame: &frame::Video) -> Result<Graph, Error> {
         let (source, sink) = (filter::find("buffer"), filter::find("buffersink"));
         let (source, sink) = source.zip(sink).ok_or(Error::FilterNotFound)?;
         let name = pixel.descriptor().ok_or(Error::InvalidData)?.name();

@@ -140,8 +140,9 @@ fn pixels_keep_a_shape_that_only_the_container_knows() {
         let args = format!("-f lavfi -i testsrc2=s=360x270:d=0.2:r=25 -vf {shape} -c:v prores_ks");
         let (dir, mov) = clip("a.mov", &args);
         assert_eq!(facts(&mov).video.unwrap().pixel_aspect, Some((num, den)));
-        for recipe in [PRORES, DNXHR_MOV, INTRA, Recipe::WEB] {
-            let (proxy, ..) = relink(&mov, dir.path(), recipe);
+        for recipe in [PRORES, DNXHR, DNXHR_MOV, INTRA, Recipe::WEB] {
+            let (proxy, _, note) = relink(&mov, dir.path(), recipe);
+            assert_eq!(note, None, "{recipe:?}");
             let wanted = format!("360,270,{num}:{den}");
             assert_eq!(ffprobe(&proxy, "v:0", "stream=width,height,sample_aspect_ratio"), wanted, "{recipe:?}");
         }

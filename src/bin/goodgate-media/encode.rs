@@ -91,11 +91,9 @@ pub fn open(preset: Preset, first: &frame::Video, picture: &Picture) -> Result<e
         }
         Preset::DnxhrLb => options.push(("profile", "dnxhr_lb")),
     }
-    if preset.is_relink() && first.is_interlaced() {
-        // DNxHR knows whole pictures only: there the container alone says which field comes first.
-        if preset != Preset::DnxhrLb {
-            flags |= codec::Flags::INTERLACED_DCT;
-        }
+    // DNxHR knows whole pictures only, and no container says it of them.
+    if matches!(preset, Preset::ProresProxy | Preset::H264Intra) && first.is_interlaced() {
+        flags |= codec::Flags::INTERLACED_DCT;
         if preset == Preset::H264Intra && !first.is_top_first() {
             // It begins with the upper field unless it is told so before the first picture.
             options.push(("x264-params", "bff=1"));

@@ -6,11 +6,12 @@ use crate::file_io::Shared;
 use crate::finish::Finisher;
 use crate::lane::{Full, Item, Made, failed, share};
 use crate::mux;
+use crate::mxf;
 use crate::scale::Scaler;
 use crate::sound::{Track, Voice};
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::{Packet, Rational, color, encoder, frame};
-use goodgate::preset::{Container, Recipe};
+use goodgate::preset::{Container, Preset, Recipe};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -186,6 +187,7 @@ impl Movie {
         }
         let Some(mux) = &mut self.mux else { return Err("nothing of it could be decoded".into()) };
         mux.write_trailer().map_err(|e| format!("its index can not be written: {e}"))?;
+        self.finish_mxf()?;
         if self.plan.picture.is_none() && self.voices.iter().all(|v| v.frames == 0) {
             return Err("none of its sound can be decoded".into());
         }
@@ -197,6 +199,17 @@ impl Movie {
         let mut notes = self.plan.notes;
         notes.extend(ended);
         Ok((self.frames, (!notes.is_empty()).then(|| notes.join("; "))))
+    }
+
+    /// libav's MXF has square pixels only.
+    fn finish_mxf(&self) -> Result<(), String> {
+        let oblong = self.shape().filter(|s| s.numerator() > 0 && *s != Rational(1, 1));
+        match oblong.zip(self.video.as_ref()) {
+            Some((shape, video)) if self.plan.recipe.container == Container::Mxf => {
+                mxf::set_aspect(&self.plan.file, shape * Rational(video.width() as i32, video.height() as i32))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Of its pixels.
@@ -213,8 +226,7 @@ impl Movie {
             rate: p.filter(|p| p.constant).map(|p| p.rate),
             start_tc: p.and_then(|p| p.start_tc.clone()),
             size: self.video.as_ref().map(|v| (v.width(), v.height())),
-            // libav's MXF says it of square ones only.
-            shape: self.shape().filter(|_| self.plan.recipe.container != Container::Mxf),
+            shape: self.shape(),
             colour: self
                 .video
                 .as_ref()
@@ -229,6 +241,9 @@ impl Movie {
             let preset = self.plan.recipe.preset;
             let opened = encode::open(preset, &frame, picture);
             self.video = Some(opened.map_err(|e| format!("its encoder does not start: {e}"))?);
+            if preset == Preset::DnxhrLb && frame.is_interlaced() {
+                self.plan.notes.push("it is interlaced, which DNxHR can not say".into());
+            }
             self.begin()?;
         }
         if let Some(video) = &self.video

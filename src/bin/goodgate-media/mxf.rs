@@ -2,7 +2,7 @@
 
 use crate::file_io::{FileIo, Shared};
 use ffmpeg_next::Rational;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,12 +13,25 @@ const LABEL: [u8; 4] = [0x06, 0x0e, 0x2b, 0x34];
 const SET: [u8; 14] = [0x06, 0x0e, 0x2b, 0x34, 0x02, 0x53, 0x01, 0x01, 0x0d, 0x01, 0x01, 0x01, 0x01, 0x01];
 const TRACK: u8 = 0x3b;
 const EDIT_RATE: u16 = 0x4b01;
+/// Of the picture's essence: CDCI, as all YUV is.
+const DESCRIPTOR: u8 = 0x28;
+const ASPECT_RATIO: u16 = 0x320e;
 
 /// Pictures a second, on which all of its tracks agree: libav rounds those that it has not in its list.
 pub fn edit_rate(file: &Arc<Shared>) -> Option<Rational> {
     let rates = fractions(&head(file).ok()?, TRACK, EDIT_RATE);
     let (_, first) = *rates.first()?;
     rates.iter().all(|(_, rate)| *rate == first).then_some(first)
+}
+
+/// Says the shape of the whole picture, in the place where libav has said that of square pixels.
+pub fn set_aspect(file: &Arc<Shared>, aspect: Rational) -> Result<(), String> {
+    let say = |e: io::Error| format!("the shape of its pixels can not be written: {e}");
+    let places = fractions(&head(file).map_err(say)?, DESCRIPTOR, ASPECT_RATIO);
+    let (at, _) = *places.first().ok_or("there is no place for the shape of its pixels in its header")?;
+    let mut io = FileIo::new(file.clone());
+    io.seek(SeekFrom::Start(at as u64)).map_err(say)?;
+    io.write_all([aspect.numerator(), aspect.denominator()].map(i32::to_be_bytes).as_flattened()).map_err(say)
 }
 
 fn head(file: &Arc<Shared>) -> io::Result<Vec<u8>> {

@@ -296,6 +296,19 @@ fn a_matrix_that_dnxhr_can_not_say_is_converted_for_it_alone() {
 }
 
 #[test]
+fn what_was_rgb_says_the_matrix_that_it_was_given() {
+    let picture = "-f lavfi -i color=0xC04020:s=256x144:d=0.2:r=25 -pix_fmt rgb24 -c:v png";
+    let (dir, mov) = clip("a.mov", picture);
+    outputs(&mov, dir.path(), &[PRORES, DNXHR, INTRA, Recipe::WEB].map(Output::Proxy));
+    for name in ["prores-proxy.mov", "dnxhr-lb.mxf", "h264-intra.mov", "web.mp4"] {
+        let proxy = dir.path().join(name);
+        assert_eq!(colour(&proxy), "bt709,unknown,unknown", "{name}");
+        let far = std::iter::zip(middle(&proxy), [0xc0_u8, 0x40, 0x20]).map(|(a, b)| a.abs_diff(b)).max();
+        assert!(far < Some(5), "{name}: {:?}", middle(&proxy));
+    }
+}
+
+#[test]
 fn full_range_becomes_the_range_that_editing_codecs_have() {
     let (dir, mov) = clip("a.mov", "-f lavfi -i color=white:s=256x144:d=1:r=25 -pix_fmt yuvj420p -c:v mjpeg");
     let (proxy, ..) = relink(&mov, dir.path(), PRORES);

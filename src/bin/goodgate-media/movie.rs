@@ -7,7 +7,7 @@ use crate::finish::Finisher;
 use crate::lane::{Full, Item, Made, failed, share};
 use crate::mux;
 use crate::mxf;
-use crate::scale::Scaler;
+use crate::scale::{Scaler, is_rgb};
 use crate::sound::{Track, Voice};
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::{Packet, Rational, color, encoder, frame};
@@ -134,13 +134,14 @@ impl Movie {
         let untagged = frame.as_ref().is_some_and(|f| f.color_range() == color::Range::Unspecified);
         let preset = self.plan.recipe.preset;
         let untag = untagged && preset.is_relink();
+        let rgb = frame.as_ref().is_some_and(|f| is_rgb(f.format()));
         // The next lanes want the clip's own colours.
         let mut own = frame.as_ref().filter(|f| encode::converted(preset, f)).map(share);
         let done = scaler.push(frame, &mut |mut out| {
             if untag {
                 out.set_color_range(color::Range::Unspecified);
             }
-            if encode::converted(preset, &out) {
+            if rgb || encode::converted(preset, &out) {
                 out.set_color_space(color::Space::BT709);
             }
             each(own.take().unwrap_or_else(|| share(&out)));

@@ -266,13 +266,17 @@ fn a_curve_that_mxf_has_no_word_for_comes_back_as_its_twin() {
     assert_eq!(colour(&relink(&wide, dir.path(), DNXHR).0), "bt2020nc,bt2020-10,smpte170m");
 }
 
-/// The colour in the middle of the first frame, as its tags say.
-fn middle(path: &Path) -> [u8; 3] {
+const ORANGE: [u8; 3] = [0xc0, 0x40, 0x20];
+
+/// The middle of the first frame, by its tags, is orange.
+#[track_caller]
+fn assert_orange(path: &Path, what: &str) {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-i"]).arg(path).args(["-frames:v", "1", "-vf"]);
     command.args(["scale=flags=accurate_rnd+full_chroma_int,crop=2:2,format=rgb24", "-f", "rawvideo", "-"]);
-    let out = command.output().unwrap();
-    out.stdout[..3].try_into().unwrap()
+    let is = command.output().unwrap().stdout;
+    let far = std::iter::zip(&is, ORANGE).map(|(a, b)| a.abs_diff(b)).max();
+    assert!(far.is_some_and(|far| far < 6), "{} of {what}: {:?}", path.display(), is.get(..3));
 }
 
 #[test]
@@ -289,8 +293,7 @@ fn a_matrix_that_dnxhr_can_not_say_is_converted_for_it_alone() {
             let proxy = dir.path().join(name);
             let tags = colour(&proxy);
             assert!(if name.ends_with("mxf") { tags.starts_with("bt709,") } else { tags == own }, "{name}: {tags}");
-            let far = std::iter::zip(middle(&proxy), [0xc0_u8, 0x40, 0x20]).map(|(a, b)| a.abs_diff(b)).max();
-            assert!(far < Some(5), "{name} of {own}: {:?}", middle(&proxy));
+            assert_orange(&proxy, own);
         }
     }
 }
@@ -303,8 +306,31 @@ fn what_was_rgb_says_the_matrix_that_it_was_given() {
     for name in ["prores-proxy.mov", "dnxhr-lb.mxf", "h264-intra.mov", "web.mp4"] {
         let proxy = dir.path().join(name);
         assert_eq!(colour(&proxy), "bt709,unknown,unknown", "{name}");
-        let far = std::iter::zip(middle(&proxy), [0xc0_u8, 0x40, 0x20]).map(|(a, b)| a.abs_diff(b)).max();
-        assert!(far < Some(5), "{name}: {:?}", middle(&proxy));
+        assert_orange(&proxy, "RGB");
+    }
+}
+
+#[test]
+fn stills_have_the_clips_colours_whatever_its_matrix() {
+    let picture = "-f lavfi -i color=0xC04020:s=256x144:d=0.2:r=25 -vf";
+    let yuv = |matrix: &str| format!("scale=out_color_matrix={matrix},setparams=colorspace={matrix} -c:v libx264");
+    for codec in [
+        yuv("bt709") + " -pix_fmt yuv420p",
+        yuv("smpte170m") + " -pix_fmt yuv420p",
+        yuv("bt2020nc") + " -pix_fmt yuv420p10le",
+        "null -pix_fmt yuvj420p -c:v mjpeg".to_owned(),
+        "null -pix_fmt rgb24 -c:v png".to_owned(),
+        // Says nothing: BT.709 by its size.
+        "scale=64:720:out_color_matrix=bt709 -pix_fmt yuv420p -c:v libx264".to_owned(),
+    ] {
+        let (dir, mov) = clip("a.mov", &format!("{picture} {codec}"));
+        for beside in [&[][..], &[Output::Proxy(Recipe::WEB)], &[Output::Proxy(PRORES)]] {
+            let out = tempfile::tempdir_in(dir.path()).unwrap();
+            outputs(&mov, out.path(), &[beside, &[Output::Poster, Output::Filmstrip]].concat());
+            for name in ["poster.jpg", "filmstrip.jpg"] {
+                assert_orange(&out.path().join(name), &format!("{codec} beside {beside:?}"));
+            }
+        }
     }
 }
 

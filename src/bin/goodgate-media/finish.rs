@@ -30,8 +30,13 @@ impl Looks {
 
     /// For the output at this place of the request; `untagged` is the clip's height.
     pub fn of(&self, at: usize, output: Output, picture: &Picture, height: u32) -> Result<Option<Finisher>, String> {
-        let Some(finish) = self.wanted.get(at).and_then(Option::as_ref) else { return Ok(None) };
         let still = !matches!(output, Output::Proxy(_));
+        let finish = match self.wanted.get(at).and_then(Option::as_ref) {
+            // JPEG has its own matrix.
+            None if still => &Finish::default(),
+            None => return Ok(None),
+            Some(finish) => finish,
+        };
         let lut = match finish.lut {
             Some(n) => Some(self.luts.get(n).ok_or("a LUT is missing")?.clone()),
             None => None,
@@ -53,7 +58,7 @@ impl Looks {
             time_base: picture.time_base,
         };
         let burner = (!finish.lines.is_empty()).then(|| Burner::new(&finish.lines, finish.size_percent, film));
-        let grades = grade.cdl.is_some() || grade.lut.is_some();
+        let grades = still || grade.cdl.is_some() || grade.lut.is_some();
         Ok(Some(Finisher { grade: grades.then_some(grade), burner: burner.transpose()? }))
     }
 }

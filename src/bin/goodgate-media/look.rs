@@ -158,6 +158,9 @@ impl Grade {
             Some(Colour::Bt2020Pq | Colour::Bt2020Hlg) => Matrix::BT2020,
             Some(Colour::Clip) | None => from,
         };
+        if from == to && self.cdl.is_none() && self.lut.is_none() {
+            return Ok(());
+        }
         let work = Work {
             way: Way::new(bits, full, from, to),
             correction: self.cdl.as_ref().map(Correction::new),

@@ -156,7 +156,7 @@ impl Strip {
             let at = small.pts().unwrap_or(*end);
             *end = at + *tick;
             if (*index).is_multiple_of(*step) {
-                // Only what is shown has a look: findings are of the clip as it is.
+                // Only what is shown has a look and JPEG's matrix: findings are of the clip as it is.
                 let mut picture = share(&small);
                 if let Some(finisher) = finisher {
                     tag_rgb(&mut picture, was.unwrap_or(Pixel::YUVJ420P));

@@ -367,7 +367,7 @@ impl Asked {
         Ok(Asked { cards, filters })
     }
 
-    /// The oldest proof first, the failed ones last. `since_eject`: and all that was proven before its volume was ejected.
+    /// The oldest proof first, the bad ones last. `since_eject`: and all that was proven before its volume was ejected.
     fn due(&self, catalog: &Catalog, before: Timestamp, since_eject: bool) -> Result<Vec<DueRow>, PatrolError> {
         let mut out = Vec::new();
         for filter in &self.filters {
@@ -377,7 +377,7 @@ impl Asked {
         out.retain(|row| self.cards.as_ref().is_none_or(|cards| cards.contains(&row.card)));
         // What was proven within one second is as old: by names it lies together, on the disk and in the catalog.
         let age =
-            |row: &DueRow| (row.state == CopyState::Failed, row.proven_at.map(Timestamp::as_second), row.copy_root);
+            |row: &DueRow| (row.state != CopyState::Proven, row.proven_at.map(Timestamp::as_second), row.copy_root);
         out.sort_by(|a, b| age(a).cmp(&age(b)).then_with(|| a.relpath.cmp(&b.relpath)));
         Ok(out)
     }

@@ -97,6 +97,7 @@ pub fn repair(
         }
     }
     for card in changed {
+        catalog.end_cured_holds(card, Timestamp::now())?;
         back_up(station, catalog, card, None, progress);
     }
     // What no catalog row speaks of has nothing that its blocks could be judged by.

@@ -27,8 +27,8 @@ pub struct DueRow {
 }
 
 impl Catalog {
-    /// Copies to prove again, the oldest check first and the failed ones last; with `before`, only those last checked
-    /// before it, and the failed ones.
+    /// Copies to prove again, the oldest check first and the bad ones last; with `before`, only those last checked
+    /// before it, and the bad ones.
     pub fn due(
         &self,
         limit: usize,
@@ -40,10 +40,10 @@ impl Catalog {
                 "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at, f.size_bytes
                        FROM copy y JOIN copy_root r ON r.id = y.copy_root_id JOIN card c ON c.id = y.card_id
                        JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
-                       WHERE y.state IN ('proven', 'failed') AND r.retired_at IS NULL AND {COUNTED}
-                         AND (?2 IS NULL OR y.state = 'failed' OR y.checked_at < ?2)
+                       WHERE y.state <> 'planned' AND r.retired_at IS NULL AND {COUNTED}
+                         AND (?2 IS NULL OR y.state <> 'proven' OR y.checked_at < ?2)
                          AND (?3 IS NULL OR c.roll = ?3) AND (?4 IS NULL OR r.volume_id = ?4)
-                       ORDER BY y.state = 'failed', y.checked_at, y.copy_root_id, y.relpath LIMIT ?1"
+                       ORDER BY y.state <> 'proven', y.checked_at, y.copy_root_id, y.relpath LIMIT ?1"
             );
             let (before, volume) = (before.map(text_of), filter.volume.map(|v| v.to_string()));
             let read = |r: &Row<'_>| {

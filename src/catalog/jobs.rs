@@ -106,6 +106,32 @@ impl Catalog {
         })
     }
 
+    /// Holds for copies that are all proven and sealed by now end, and a job that waited for nothing else goes on behind
+    /// the seal.
+    pub fn end_cured_holds(&mut self, card: CardId, now: Timestamp) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let Some(job) =
+                open(tx, card)?.filter(|j| matches!(j.hold, Some(Hold::Conflict | Hold::DestinationFailed)))
+            else {
+                return Ok(());
+            };
+            let bad = "SELECT EXISTS (SELECT 1 FROM copy WHERE copy_root_id = ?1 AND state <> 'proven')";
+            let roots = places::copy_roots(tx, "WHERE card_id = ?1 AND retired_at IS NULL", [card.to_string()])?;
+            for root in &roots {
+                if !root.sealed || tx.prepare_cached(bad)?.query_row([root.id.to_string()], |r| r.get(0))? {
+                    return Ok(());
+                }
+            }
+            for root in &roots {
+                places::change(tx, root.id, "step = ?3, hold = NULL, hold_note = NULL", params![Step::Done.name()])?;
+            }
+            let sql =
+                "UPDATE job SET step = ?2, hold = NULL, hold_note = NULL, next_at = NULL, attempts = 0 WHERE id = ?1";
+            tx.execute(sql, params![job.id.to_string(), Step::Describe.name()])?;
+            log(tx, Some(card), Some(job.id), "its copies are whole again: the hold ends", now)
+        })
+    }
+
     /// A person says that the cause is gone: the holds of the job and of its card's copies end.
     pub fn retry_job(&mut self, id: JobId, now: Timestamp) -> Result<(), CatalogError> {
         self.write(|tx| {

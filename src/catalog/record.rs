@@ -319,19 +319,18 @@ fn plan(
     also_proven: bool,
 ) -> Result<(), Fault> {
     let card = card_of(c, root)?;
-    if !also_proven
-        && let Some(known) = copy(c, root, path)?
-        && known.state == CopyState::Proven
-        && known.row_intact
-    {
+    let known = copy(c, root, path)?.filter(|known| known.row_intact);
+    if !also_proven && known.as_ref().is_some_and(|known| known.state == CopyState::Proven) {
         return Ok(());
     }
+    // That it was proven there once stays known: should it be lost, it is missing.
+    let blake3 = known.as_ref().and_then(|known| known.blake3.as_ref()).map(|b| &b[..]);
     file(c, card, path)?;
     let none = rusqlite::types::Null;
     let (root, card, job) = (root.to_string(), card.to_string(), job.to_string());
     let (path, temp) = (path.as_bytes(), temp.as_bytes());
     let row: CopyColumns<'_> =
-        [&root, &path, &card, &"planned", &job, &temp, &none, &none, &none, &none, &none, &none, &none, &none];
+        [&root, &path, &card, &"planned", &job, &temp, &none, &none, &none, &none, &none, &blake3, &none, &none];
     Ok(COPY.put(c, &row)?)
 }
 

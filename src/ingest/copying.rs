@@ -306,7 +306,9 @@ fn todo(
     dests: &[Destination],
 ) -> Result<Todo, IngestError> {
     let (mut proven, mut from_device, mut gone) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut accepted = Vec::new();
     for dest in dests {
+        accepted.push(accepted_there(catalog, dest)?);
         let (mut done, mut strong) = (BTreeSet::new(), 0);
         for row in catalog.copies(dest.id)? {
             let chain = mhl::is_chain(&row.relpath);
@@ -340,8 +342,9 @@ fn todo(
         let row = records.get(&file.relpath);
         let temp = file.relpath.parent().join(format!(".{short}.{n}.goodgate-part"));
         let temp = temp.map_err(|e| IngestError::Internal(e.to_string()))?;
-        let todo: Vec<_> =
-            (0..dests.len()).filter(|d| !proven[*d].contains(&file.relpath)).map(|d| (d, temp.clone())).collect();
+        let todo =
+            (0..dests.len()).filter(|d| !proven[*d].contains(&file.relpath) && !accepted[*d].contains(&file.relpath));
+        let todo: Vec<_> = todo.map(|d| (d, temp.clone())).collect();
         let known = row.filter(|r| r.row_intact).and_then(|r| {
             let digests = r.digests.clone()?;
             Some(FileRecord { file: file.clone(), digests, blocks: r.blocks.clone() })
@@ -353,6 +356,12 @@ fn todo(
         }
     }
     Ok(Todo { tasks, proven, from_device, gone })
+}
+
+/// Files of other bytes than the card's that a person accepted: they are left alone, whatever they are now.
+pub(super) fn accepted_there(catalog: &Catalog, dest: &Destination) -> Result<BTreeSet<RelPath>, IngestError> {
+    let accepted = catalog.accepted_copies(dest.id)?.into_iter().map(|a| a.relpath);
+    Ok(accepted.filter(|p| dest.base.stat(&dest.place(p)).is_ok_and(|stat| stat.is_some())).collect())
 }
 
 pub(super) fn standing_proof(dest: &Destination, row: &CopyRow) -> Option<VerifiedFile> {

@@ -1,11 +1,11 @@
 //! The end of an offload: are the recordings whole, the manifest, and our evidence beside it.
 
-use super::copying::standing_proof;
+use super::copying::{accepted_there, standing_proof};
 use super::places::{INDEX_BYTES, Source};
 use super::targets::{PROXY_FOLDER, ignored, in_proxy_folder};
 use super::{IngestError, Job, Station, brought};
 use crate::card::{self, Regrouped, Takes};
-use crate::catalog::{Catalog, ClipRow};
+use crate::catalog::{Catalog, ClipRow, CopyRow};
 use crate::clip::{Clip, ClipId, Warning};
 use crate::config::{self, Config};
 use crate::copy::{CopyState, Generation};
@@ -141,8 +141,11 @@ pub(super) fn seal(
         }
         let chains = rows.iter().filter(|r| r.state == CopyState::Proven && mhl::is_chain(&r.relpath)).count();
         entries.retain(|e| !mhl::is_chain(e.relpath()));
-        if entries.len() + chains < listing.files.len() {
-            let missing = listing.files.len() - entries.len() - chains;
+        let accepted = accepted_there(catalog, dest)?;
+        let is_left = |r: &&CopyRow| r.state != CopyState::Proven && accepted.contains(&r.relpath);
+        let accounted = entries.len() + chains + rows.iter().filter(is_left).count();
+        if accounted < listing.files.len() {
+            let missing = listing.files.len() - accounted;
             let why = rows.iter().filter(|r| r.state != CopyState::Proven).find_map(|r| r.note.as_deref());
             let unsteady = || records.values().any(|r| r.unstable).then_some("the card's readings do not agree");
             let why = why.or_else(unsteady);

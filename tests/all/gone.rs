@@ -2,6 +2,7 @@
 
 use crate::place::{Place, flip, pattern, within};
 use crate::shim::{ask, log};
+use serde_json::Value;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -99,4 +100,26 @@ fn a_file_whose_name_is_no_text_can_be_accepted() {
     accept.arg(name);
     within(60, accept);
     place.run(&["verify", "A001"]).expect(0);
+}
+
+#[test]
+fn an_offload_again_leaves_an_accepted_file_alone_and_its_next_change_is_found() {
+    let place = offloaded();
+    let notes = place.path("b/A001/NOTES.TXT");
+    std::fs::write(&notes, "graded").unwrap();
+    let accept = || place.run(&["accept", "A001", "NOTES.TXT", "--note", "graded", "--json"]).expect(20);
+    accept();
+    // The card's bytes are there once only; nothing else is wrong, and nothing waits.
+    let card = place.offload(&["--no-media"]).expect(20).json();
+    assert_eq!((&card["hold"], &card["findings"]), (&Value::Null, &serde_json::json!([])), "{card}");
+    assert_eq!(std::fs::read(&notes).unwrap(), b"graded");
+    assert_eq!(patrol(&place).expect(0).json()["accepted"], 1);
+    std::fs::write(&notes, "graded again").unwrap();
+    patrol(&place).expect(11);
+    accept();
+    std::fs::remove_file(&notes).unwrap();
+    patrol(&place).expect(10);
+    place.run(&["verify", "A001"]).expect(10);
+    place.run(&["repair", "A001"]).expect(0);
+    place.run(&["status", "A001"]).expect(0);
 }

@@ -544,3 +544,26 @@ fn ten_bad_blocks_here_and_ten_others_there_heal_both() {
 fn fifty_bad_blocks_of_2_gb_here_and_fifty_others_there_heal_both() {
     both_heal(2000, 50);
 }
+
+#[test]
+fn damage_that_an_offload_met_is_found_by_each_patrol_and_a_repair_ends_its_hold() {
+    let place = offloaded();
+    let clip = place.path("a").join(CLIP);
+    flip(&clip, MIB + 5);
+    let card = place.offload(&["--no-media"]).expect(20).json();
+    assert!(card["hold"].as_str().unwrap().contains("other bytes already have the name"), "{card}");
+    for _ in 0..2 {
+        let said = place.run(&["patrol", "--json"]).expect(11).json();
+        assert_eq!(said["findings"][0]["blocks"], serde_json::json!([[MIB, MIB]]), "{said}");
+    }
+    repair(&place, &[]).expect(0);
+    let card = place.status().expect(0).json();
+    assert_eq!((&card["safe"], &card["hold"]), (&true.into(), &serde_json::Value::Null), "{card}");
+    // Lost after such a meeting it is missing, and not a file that never was.
+    flip(&clip, MIB + 5);
+    place.offload(&["--no-media"]).expect(20);
+    std::fs::remove_file(&clip).unwrap();
+    place.run(&["patrol", "--due", "0s"]).expect(10);
+    repair(&place, &[]).expect(0);
+    assert_whole(&place);
+}

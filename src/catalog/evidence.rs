@@ -111,7 +111,7 @@ impl Catalog {
                     })
                     .collect(),
                 warnings,
-                findings: findings::open(c, card)?,
+                findings: findings::open(c, card, None)?,
                 skipped,
                 source_checks: source::of(c, card)?,
                 relaxed: row.relaxed,

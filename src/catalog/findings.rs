@@ -11,7 +11,12 @@ use rusqlite::{Connection, Row, params};
 impl Catalog {
     /// Findings of the card and its copies, oldest first. Those of a retired copy are no longer open.
     pub fn open_findings(&self, card: CardId) -> Result<Vec<Finding>, CatalogError> {
-        self.read(|c| open(c, card))
+        self.read(|c| open(c, card, None))
+    }
+
+    /// Those of one of its copies.
+    pub fn open_findings_in(&self, card: CardId, copy: CopyRootId) -> Result<Vec<Finding>, CatalogError> {
+        self.read(|c| open(c, card, Some(copy)))
     }
 
     /// For what is no copy of a card file: an extra file, a manifest, the card itself.
@@ -83,13 +88,15 @@ pub(super) fn add(
     Ok(())
 }
 
-pub(super) fn open(c: &Connection, card: CardId) -> Result<Vec<Finding>, Fault> {
+pub(super) fn open(c: &Connection, card: CardId, copy: Option<CopyRootId>) -> Result<Vec<Finding>, Fault> {
     let sql = "SELECT f.* FROM finding f LEFT JOIN copy_root r ON r.id = f.copy_root_id
                WHERE f.card_id = ?1 AND f.cleared_at IS NULL AND r.retired_at IS NULL
+                 AND (?2 IS NULL OR f.copy_root_id = ?2)
                  AND NOT EXISTS (SELECT 1 FROM retired_copy x
                                  WHERE x.copy_root_id = f.copy_root_id AND x.relpath = f.relpath)
                ORDER BY f.id";
-    let found = c.prepare_cached(sql)?.query_map([card.to_string()], finding_row)?.collect::<Result<Vec<_>, _>>()?;
+    let values = params![card.to_string(), copy.map(|c| c.to_string())];
+    let found = c.prepare_cached(sql)?.query_map(values, finding_row)?.collect::<Result<Vec<_>, _>>()?;
     let told = |mut finding| {
         // Its frames may have become known since.
         frames::tell(c, card, &mut finding)?;

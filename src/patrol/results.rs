@@ -1,10 +1,12 @@
 //! What the lanes saw, into the report and the catalog.
 
 use super::file::{FileTask, Seen, Todo};
-use super::folder::{Folder, FolderSeen};
+use super::folder::{Folder, FolderSeen, FolderTask, is_history};
 use super::run::{Books, Next, Pass};
 use super::{PatrolError, scope::Volumes};
 use crate::catalog::{self, Catalog, CatalogError, Mark, Proof};
+use crate::clip::CopyRootId;
+use crate::copy::CopyState;
 use crate::finding::{Finding, FindingKind};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
@@ -123,6 +125,7 @@ impl Pass<'_> {
         &mut self,
         catalog: &Catalog,
         folder: &Folder,
+        task: &FolderTask,
         seen: FolderSeen,
     ) -> Result<(), PatrolError> {
         if seen.gone {
@@ -139,9 +142,16 @@ impl Pass<'_> {
             }
         }
         let Some(root) = &folder.copy else { return Ok(()) };
-        let open = catalog.open_findings(root.card)?;
+        let open = catalog.open_findings_in(root.card, root.id)?;
         for relpath in seen.good.iter().filter(|p| open.iter().any(|f| f.relpath == **p)) {
             self.mark(folder, relpath, now, catalog::Seen::Clear);
+        }
+        let is_asked = |p: &RelPath| task.parts.iter().any(|part| p.strip_prefix(part).is_some());
+        for finding in open.into_iter().filter(|f| is_asked(&f.relpath) && !is_history(&f.relpath)) {
+            if stands(catalog, folder, task, root.id, &finding)? {
+                let Finding { kind, relpath, note, .. } = finding;
+                self.told(catalog, folder, folder.finding(kind, &relpath, note))?;
+            }
         }
         Ok(())
     }
@@ -207,6 +217,25 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether what a list of another tool said against a file when it was registered still holds. Only a new registration
+/// reads that list again; nothing else here can judge the file.
+fn stands(
+    catalog: &Catalog,
+    folder: &Folder,
+    task: &FolderTask,
+    root: CopyRootId,
+    finding: &Finding,
+) -> Result<bool, PatrolError> {
+    let relpath = &finding.relpath;
+    if !task.known.contains(relpath) {
+        let is_there = folder.root.stat(&folder.place(relpath)).is_ok_and(|stat| stat.is_some());
+        return Ok(finding.kind == FindingKind::Missing && !is_there);
+    }
+    let copy = catalog.copy(root, relpath)?;
+    let unread = copy.is_some_and(|c| c.row_intact && c.state == CopyState::Failed && c.blake3.is_none());
+    Ok(unread && !folder.speaks_of(relpath))
 }
 
 /// All in one commit.

@@ -279,7 +279,7 @@ impl<'a> Pass<'a> {
                             self.devices[device].waiting.push_front(Next::Folder(i, task.parts));
                         }
                     }
-                    Done::Folder(i, _, seen) => self.folder_done(&books.reading, &folders[i], seen)?,
+                    Done::Folder(i, task, seen) => self.folder_done(&books.reading, &folders[i], &task, seen)?,
                     Done::Recorded(done) => done?,
                 }
             }

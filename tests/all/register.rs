@@ -259,12 +259,16 @@ fn what_a_list_contradicts_is_found_and_nothing_is_sealed() {
     // The sound ones are looked after; the altered bytes were not taken for good ones.
     let rows = ask(&place, "SELECT relpath_text, blake3 IS NULL FROM card_file ORDER BY 1");
     assert_eq!(rows, [["CLIPS/C001.MOV", "1"], ["CLIPS/C002.MOV", "0"], ["R1.mhl", "0"]]);
-    let v = place.run(&["patrol", "--due", "0s", "--json"]).json();
-    assert_eq!((&v["files"], &v["good"]), (&2.into(), &2.into()));
+    for check in [&["patrol", "--due", "0s", "--json"][..], &["verify", "R1", "--json"]] {
+        let v = place.run(check).expect(11).json();
+        assert_eq!((&v["files"], &v["good"]), (&2.into(), &2.into()));
+        assert_eq!(found(&v), [is("altered", "CLIPS/C001.MOV"), is("missing", "NOTES.TXT")]);
+    }
     assert_eq!(found(&place.run(&["status", "R1", "--json"]).expect(20).json()).len(), 2);
     flip(&place.path(CLIP), 5);
     let v = register(&place, &[]).expect(10).json();
     assert_eq!(found(&v), [is("missing", "NOTES.TXT")]);
+    assert_eq!(found(&place.run(&["verify", "R1", "--json"]).expect(10).json()), [is("missing", "NOTES.TXT")]);
     std::fs::rename(place.path("notes"), place.path("drive/R1/NOTES.TXT")).unwrap();
     good(register(&place, &[]));
     assert_eq!(generations(&place).len(), 1);

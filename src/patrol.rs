@@ -99,6 +99,8 @@ pub enum PatrolError {
     List { path: PathBuf, why: String },
     #[error("no volume that the catalog knows is called \"{0}\"")]
     UnknownVolume(String),
+    #[error("\"{path}\" was the place of volumes that are not mounted there now: {}", .which.join(", "))]
+    WhichVolume { path: PathBuf, which: Vec<String> },
     #[error("cannot look at \"{path}\": {source}")]
     Look { path: PathBuf, source: io::Error },
     #[error("cannot lock in \"{path}\": {source}")]

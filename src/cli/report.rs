@@ -211,6 +211,7 @@ fn of_patrol(e: &PatrolError) -> (Option<String>, Exit) {
         }
         PatrolError::History { .. } => "copies that the catalog knows are verified without it: goodgate verify ROLL",
         PatrolError::List { .. } => "move it out of the folder, or name another list in it",
+        PatrolError::WhichVolume { .. } => "say which by its name, or mount it and say the path again",
         PatrolError::UnknownVolume(_) => "name its label or where it is mounted; goodgate status shows the copies",
         PatrolError::Look { .. } => "check that the place is mounted and may be read",
         PatrolError::Lock { .. } => "the folder of the catalog must be writable: see --catalog",
@@ -219,7 +220,7 @@ fn of_patrol(e: &PatrolError) -> (Option<String>, Exit) {
         PatrolError::ReportName(_) => "goodgate patrol --report FILE.json",
     };
     let exit = match e {
-        PatrolError::UnknownVolume(_) | PatrolError::ReportName(_) => Exit::Usage,
+        PatrolError::UnknownVolume(_) | PatrolError::WhichVolume { .. } | PatrolError::ReportName(_) => Exit::Usage,
         _ => Exit::of_code(e.exit_code()),
     };
     (Some(hint.into()), exit)

@@ -3,7 +3,7 @@
 use super::scope::{Mounted, Volumes, scope};
 use super::{PatrolError, Target};
 use crate::catalog::{AcceptedCopy, Catalog, CopyRootRow};
-use crate::clip::CardId;
+use crate::clip::{CardId, VolumeId};
 use crate::digest::HashFormat;
 use crate::disk::Root;
 use crate::progress::Progress;
@@ -11,6 +11,7 @@ use crate::relpath::{RelPath, escape};
 use crate::verify::{Lane, take_all};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -52,6 +53,7 @@ pub fn retire(catalog: &mut Catalog, word: &Path, reason: &str) -> Result<Vec<Re
         parts.extend(roots.map(|r| (r, all())));
     } else {
         parts = scope(catalog, &volumes, &mounted, &[Target::Path(word.to_path_buf())])?.copies;
+        of_one_volume(word, &volumes, &mounted, &mut parts)?;
     }
     let now = Timestamp::now();
     let mut out = Vec::new();
@@ -78,6 +80,33 @@ pub fn retire(catalog: &mut Catalog, word: &Path, reason: &str) -> Result<Vec<Re
         true => Err(PatrolError::NothingKnown(word.to_path_buf())),
         false => Ok(out),
     }
+}
+
+/// Drives rotate at one mount point: a path means what is mounted there now. Where that is none of ours it means the one
+/// that was there, if it was only one.
+fn of_one_volume(
+    word: &Path,
+    volumes: &Volumes,
+    mounted: &Mounted,
+    parts: &mut Vec<(CopyRootRow, Vec<RelPath>)>,
+) -> Result<(), PatrolError> {
+    let here =
+        |volume: VolumeId| volumes.get(volume).and_then(|v| mounted.key_at(&v.last_mount).map(|key| key == v.key));
+    if parts.iter().any(|(root, _)| here(root.volume) == Some(true)) {
+        parts.retain(|(root, _)| here(root.volume) == Some(true));
+        return Ok(());
+    }
+    let absent: BTreeSet<VolumeId> = parts.iter().map(|(root, _)| root.volume).collect();
+    let is_taken = absent.iter().any(|v| here(*v) == Some(false));
+    if is_taken || absent.len() > 1 {
+        let name = |v: &VolumeId| {
+            let volume = volumes.get(*v)?;
+            Some(volume.label.clone().filter(|l| !l.is_empty()).unwrap_or_else(|| volume.key.clone()))
+        };
+        let which = absent.iter().filter_map(name).collect();
+        return Err(PatrolError::WhichVolume { path: word.to_path_buf(), which });
+    }
+    Ok(())
 }
 
 /// Reads the copies of one file and accepts what they are now, where that is not what the card gave. They stay unproven:

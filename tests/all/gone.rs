@@ -1,7 +1,7 @@
 //! Copies that are meant to be gone, and files that were changed on purpose: the alarm ends, and nothing else.
 
 use crate::place::{Place, flip, pattern, within};
-use crate::shim::{ask, log};
+use crate::shim::{Image, ask, log, root};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -122,4 +122,28 @@ fn an_offload_again_leaves_an_accepted_file_alone_and_its_next_change_is_found()
     place.run(&["verify", "A001"]).expect(10);
     place.run(&["repair", "A001"]).expect(0);
     place.run(&["status", "A001"]).expect(0);
+}
+
+#[test]
+fn a_place_means_the_drive_that_is_mounted_there_and_no_other_of_those_that_were() {
+    if !root("drives that rotate") {
+        return;
+    }
+    let place = Place::new().with_card();
+    let first = Image::ext4(&place, "b", 24);
+    place.offload(&["--no-media"]).expect(0);
+    drop(first);
+    let second = Image::ext4(&place, "b", 24);
+    place.offload(&["--no-media"]).expect(0);
+    let mount = place.path("b");
+    let retire = || place.run(&["retire", mount.to_str().unwrap(), "--reason", "sold", "--json"]);
+    let retired = "SELECT count(*) FROM copy_root WHERE retired_at IS NOT NULL";
+    assert_eq!(retire().expect(0).json()["retired"].as_array().map(Vec::len), Some(1));
+    assert_eq!(ask(&place, retired), [["1"]]);
+    // Only the first one is left, and it does not lie there.
+    let said = retire().expect(2);
+    assert!(said.stdout.contains("not mounted there now"), "{}", said.stdout);
+    drop(second);
+    retire().expect(0);
+    assert_eq!(ask(&place, retired), [["2"]]);
 }

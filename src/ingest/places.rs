@@ -285,13 +285,16 @@ pub(super) fn folder(
     roll: &str,
     places: &[Place],
 ) -> Result<String, IngestError> {
+    // A retired one, too: offloaded to again it is taken back into use.
+    let own = card.map(|card| catalog.copy_roots(card)).transpose()?.unwrap_or_default();
     for n in 1..1000 {
         let name = if n == 1 { roll.to_owned() } else { format!("{roll}_{n}") };
         let rel = RelPath::new(&name).map_err(|e| IngestError::Roll(e.to_string()))?;
         let mut free = card.is_some() || !is_registered(catalog, &name)?;
         for place in places {
             let at = place.facts.place.join_rel(&rel);
-            let owner = catalog.copy_root_at(place.volume, &at)?.map(|r| r.card);
+            let is_own = || own.iter().any(|r| r.volume == place.volume && r.root == at);
+            let owner = catalog.copy_root_at(place.volume, &at)?.map(|r| r.card).or(card.filter(|_| is_own()));
             let taken = match owner {
                 Some(owner) => Some(owner) != card && place_in_use(place, &rel)?,
                 None => place_in_use(place, &rel)?,

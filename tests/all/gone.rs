@@ -133,6 +133,8 @@ fn a_place_means_the_drive_that_is_mounted_there_and_no_other_of_those_that_were
     let first = Image::ext4(&place, "b", 24);
     place.offload(&["--no-media"]).expect(0);
     drop(first);
+    // The kernel may still write to it.
+    std::fs::rename(place.path("b.img"), place.path("first.img")).unwrap();
     let second = Image::ext4(&place, "b", 24);
     place.offload(&["--no-media"]).expect(0);
     let mount = place.path("b");
@@ -146,4 +148,22 @@ fn a_place_means_the_drive_that_is_mounted_there_and_no_other_of_those_that_were
     drop(second);
     retire().expect(0);
     assert_eq!(ask(&place, retired), [["2"]]);
+}
+
+#[test]
+fn an_offload_to_a_retired_copy_takes_it_back_into_use() {
+    let place = offloaded();
+    let copy = place.path("b/A001");
+    place.run(&["retire", copy.to_str().unwrap(), "--reason", "drive thought dead"]).expect(0);
+    place.run(&["status", "A001"]).expect(20);
+    // Nobody looked at it meanwhile: what was proven before is read again.
+    flip(&place.path("b").join(CLIP), 5);
+    place.offload(&["--no-media"]).expect(20);
+    assert_eq!(
+        std::fs::read_dir(place.path("b")).unwrap().filter(|e| e.as_ref().unwrap().file_name() != ".goodgate").count(),
+        1
+    );
+    place.run(&["repair", "A001"]).expect(0);
+    let card = place.run(&["status", "A001", "--json"]).expect(0).json();
+    assert_eq!(card["copies"].as_array().map(Vec::len), Some(2), "{card}");
 }

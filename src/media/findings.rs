@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 /// The largest file of findings that is read.
 pub const MAX_FINDINGS_BYTES: u64 = 16 << 20;
+/// Of each kind, and of each channel, the child lists no more.
+const LISTED: usize = 200;
 /// Of one clip, so many are kept.
 const MOST: usize = 2000;
 
@@ -63,6 +65,17 @@ pub fn findings(json: &[u8], m: &ClipMetadata) -> Result<Vec<QcFinding>, String>
     let rate = m.video.as_ref().and_then(|v| v.counting_rate());
     let place = Place { rate, m };
     let mut out = Vec::new();
+    // Kinds of which not all are listed.
+    let any = |list: fn(&Channel) -> usize| qc.tracks.iter().flat_map(|t| &t.channels).map(list).max().unwrap_or(0);
+    let longest = [
+        ("decode-error", qc.decode_errors.len()),
+        ("missing-frames", qc.timestamp_gaps.len()),
+        ("black", qc.black.len()),
+        ("frozen", qc.frozen.len()),
+        ("silent", any(|c| c.silent_stretches.len())),
+        ("clipped", any(|c| c.clipped.len())),
+    ];
+    let listed: Vec<&str> = longest.into_iter().filter(|(_, n)| *n >= LISTED).map(|(kind, _)| kind).collect();
     for d in qc.decode_errors {
         out.push(place.frames("decode-error", d.frame, d.frame, "can not be decoded whole"));
     }
@@ -90,7 +103,11 @@ pub fn findings(json: &[u8], m: &ClipMetadata) -> Result<Vec<QcFinding>, String>
             out.extend(channel.clipped.into_iter().map(|s| place.sound("clipped", at, s)));
         }
     }
-    out.truncate(MOST);
+    out.truncate(MOST - listed.len());
+    out.extend(listed.into_iter().map(|kind| {
+        let text = format!("more of this ({kind}) than is listed here");
+        QcFinding { kind: kind.into(), text, ..QcFinding::default() }
+    }));
     Ok(out)
 }
 
@@ -211,6 +228,8 @@ mod tests {
             "clipped":[{{"from":{all},"to":{all}}}]}}]}}]}}"#,
             r#"{"frame":1},"#.repeat(5000)
         );
-        assert_eq!(findings(json.as_bytes(), &clip()).unwrap().len(), MOST);
+        let found = findings(json.as_bytes(), &clip()).unwrap();
+        assert_eq!(found.len(), MOST);
+        assert_eq!(found.last().unwrap().text, "more of this (decode-error) than is listed here");
     }
 }

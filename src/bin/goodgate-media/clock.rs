@@ -1,7 +1,7 @@
 //! When each picture is shown. A constant rate counts frames, exactly; a varying one keeps the clip's own times.
 
 use crate::scale::rescale;
-use ffmpeg_next::{Rational, Stream};
+use ffmpeg_next::{Rational, Stream, ffi};
 
 pub struct Clock {
     from: Rational,
@@ -33,7 +33,7 @@ impl Clock {
             // Fields were counted.
             rate = average;
         }
-        let start = Some(stream.start_time()).filter(|t| *t != ffmpeg_next::ffi::AV_NOPTS_VALUE);
+        let start = Some(stream.start_time()).filter(|t| *t != ffi::AV_NOPTS_VALUE);
         let from = if known(&stream.time_base()) { stream.time_base() } else { FINE };
         let counted = rescale(stream.duration().max(0), from, rate.invert());
         let expected = if stream.frames() > 0 { stream.frames() } else { counted };
@@ -41,7 +41,7 @@ impl Clock {
             from,
             start,
             rate,
-            constant: !known(&average) || near(rate, average),
+            constant: !known(&average) || near(rate, average) || has_holes(&steps(stream), from, rate),
             expected: expected.max(0).unsigned_abs(),
             last: -1,
             part: 0,
@@ -142,8 +142,36 @@ fn interlaced(stream: &Stream<'_>) -> bool {
     unsafe { (&raw const (*(*stream.as_ptr()).codecpar).field_order).cast::<i32>().read() > 1 }
 }
 
+/// From picture to picture, by the container's index; empty where it has none of all of them.
+fn steps(stream: &Stream<'_>) -> Vec<i64> {
+    // SAFETY: the stream is alive, its entries are asked for one by one and below their count.
+    unsafe {
+        let st = stream.as_ptr().cast_mut();
+        let entries = ffi::avformat_index_get_entries_count(st);
+        if i64::from(entries) < (*st).nb_frames.max(2) {
+            return Vec::new();
+        }
+        let time = |n: i32| ffi::avformat_index_get_entry(st, n).as_ref().map(|e| e.timestamp);
+        (1..entries).filter_map(|n| time(n)?.checked_sub(time(n - 1)?)).collect()
+    }
+}
+
+/// Almost all steps are one frame long and the others several whole ones: frames were lost, the rate does not vary.
+fn has_holes(steps: &[i64], from: Rational, rate: Rational) -> bool {
+    let one = f64::from(rate.invert()) / f64::from(from);
+    let frames = |step: &i64| {
+        let (step, whole) = (*step as f64, (*step as f64 / one).round());
+        // Rounded by the container, twice.
+        (whole >= 1.0 && (step - whole * one).abs() <= (one * 0.02).max(1.0)).then_some(whole)
+    };
+    let whole: Option<Vec<f64>> = steps.iter().map(frames).collect();
+    let Some(whole) = whole.filter(|w| w.len() >= 10 && one > 4.0) else { return false };
+    let single = whole.iter().filter(|w| **w == 1.0).count();
+    single < whole.len() && single * 10 >= whole.len() * 9
+}
+
 /// Within half a thousandth: a clip's average is rounded by its own last frame.
-fn near(a: Rational, b: Rational) -> bool {
+pub fn near(a: Rational, b: Rational) -> bool {
     let left = i128::from(a.numerator()) * i128::from(b.denominator());
     let right = i128::from(b.numerator()) * i128::from(a.denominator());
     (left - right).abs() * 2000 <= left.abs()
@@ -173,6 +201,24 @@ mod tests {
         let mut c = clock(Rational(30, 1), false);
         assert_eq!([900, 3900, 7900].map(|t| c.at(Some(t))), [0, 3000, 7000]);
         assert_eq!(c.at(None), 10_000);
+    }
+
+    #[test]
+    fn lost_frames_are_no_rate_that_varies() {
+        let (from, rate) = (Rational(1, 12_800), Rational(25, 1));
+        let mut steps = vec![512; 100];
+        assert!(!has_holes(&steps, from, rate), "nothing is lost");
+        steps[30] = 512 * 11;
+        assert!(has_holes(&steps, from, rate));
+        steps[31] = 700;
+        assert!(!has_holes(&steps, from, rate), "half a frame");
+        let every_third: Vec<i64> = (0..100).map(|n| if n % 3 == 0 { 1024 } else { 512 }).collect();
+        assert!(!has_holes(&every_third, from, rate));
+        assert!(!has_holes(&[], from, rate) && !has_holes(&[512, 1024], from, rate));
+        // 24000/1001 in milliseconds.
+        let mut coarse: Vec<i64> = (0..100i64).map(|n| (n + 1) * 1001 / 24 - n * 1001 / 24).collect();
+        coarse[50] += 42;
+        assert!(has_holes(&coarse, Rational(1, 1000), Rational(24_000, 1001)));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Meter {
         let ear = |_| Ear {
             peak: 0.0,
             quiet: Stretches::longer_than(u64::from(track.rate_hz) * SILENT_SECS),
-            clipped: Stretches::longer_than(CLIPPED_SAMPLES),
+            clipped: Stretches::longer_than(CLIPPED_SAMPLES).joined(track.rate_hz.into()),
             points: Vec::new(),
             per_point: SAMPLES_A_POINT,
         };

@@ -105,6 +105,9 @@ struct Movie {
     /// Sound that came before the first picture, with its stream.
     early: Vec<(usize, Packet)>,
     frames: u64,
+    /// At a constant rate: the time of the last one, and how many were not there before it.
+    last: Option<i64>,
+    missing: u64,
 }
 
 impl Movie {
@@ -122,7 +125,18 @@ impl Movie {
             false => Voice::aac(*place, *track, plan.tracks.len() == 1),
         };
         let voices = plan.tracks.iter().map(voice).collect::<Result<_, _>>()?;
-        Ok(Movie { plan, finisher, scaler, video: None, voices, mux: None, early: Vec::new(), frames: 0 })
+        Ok(Movie {
+            plan,
+            finisher,
+            scaler,
+            video: None,
+            voices,
+            mux: None,
+            early: Vec::new(),
+            frames: 0,
+            last: None,
+            missing: 0,
+        })
     }
 
     /// A picture with its time set; `None` at the end. What it was scaled to goes to `each` first, or
@@ -196,8 +210,14 @@ impl Movie {
         if let (true, Some(why)) = (self.plan.recipe.preset.is_relink(), ended.first()) {
             return Err(why.clone());
         }
+        if self.missing > 0 && self.plan.recipe.container == Container::Mxf {
+            return Err(format!("{} frames of the clip are missing, and MXF can not leave them out", self.missing));
+        }
         check(self.plan.file.clone(), &self.expected(), self.plan.max_pixels)?;
         let mut notes = self.plan.notes;
+        if self.missing > 0 && self.plan.recipe.preset.is_relink() {
+            notes.push(format!("{} frames of the clip are missing, and here too", self.missing));
+        }
         notes.extend(ended);
         Ok((self.frames, (!notes.is_empty()).then(|| notes.join("; "))))
     }
@@ -224,6 +244,7 @@ impl Movie {
         Expected {
             recipe: self.plan.recipe,
             frames: p.map(|_| self.frames),
+            missing: self.missing,
             rate: p.filter(|p| p.constant).map(|p| p.rate),
             start_tc: p.and_then(|p| p.start_tc.clone()),
             size: self.video.as_ref().map(|v| (v.width(), v.height())),
@@ -238,6 +259,7 @@ impl Movie {
 
     fn encode(&mut self, mut frame: frame::Video) -> Result<(), String> {
         let Some(picture) = &self.plan.picture else { return Ok(()) };
+        let constant = picture.constant;
         if self.video.is_none() {
             let preset = self.plan.recipe.preset;
             let opened = encode::open(preset, &frame, picture);
@@ -258,6 +280,10 @@ impl Movie {
         let Some(video) = &mut self.video else { return Ok(()) };
         video.send_frame(&frame).map_err(|e| format!("can not be encoded: {e}"))?;
         self.frames += 1;
+        if let (true, Some(at)) = (constant, frame.pts()) {
+            self.missing += self.last.map_or(0, |last| at.saturating_sub(last + 1).max(0)).unsigned_abs();
+            self.last = Some(at);
+        }
         self.collect()
     }
 

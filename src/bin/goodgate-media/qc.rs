@@ -71,13 +71,20 @@ impl Qc {
 /// Collects runs of at least a number of neighbours for which something is true.
 pub struct Stretches {
     least: u64,
+    /// What lies no further apart is one.
+    apart: u64,
     open: Option<Stretch>,
     found: Vec<Stretch>,
 }
 
 impl Stretches {
     pub fn longer_than(least: u64) -> Self {
-        Stretches { least, open: None, found: Vec::new() }
+        Stretches { least, apart: 0, open: None, found: Vec::new() }
+    }
+
+    /// Those that lie so close behind each other are one for people.
+    pub fn joined(self, apart: u64) -> Self {
+        Stretches { apart, ..self }
     }
 
     pub fn add(&mut self, at: u64, is: bool) {
@@ -89,9 +96,12 @@ impl Stretches {
     }
 
     fn close(&mut self) {
-        let long = self.open.take().filter(|s| s.to - s.from + 1 >= self.least);
-        if self.found.len() < MOST {
-            self.found.extend(long);
+        let Some(long) = self.open.take().filter(|s| s.to - s.from + 1 >= self.least) else { return };
+        let room = self.found.len() < MOST;
+        match self.found.last_mut() {
+            Some(last) if long.from - last.to <= self.apart => last.to = long.to,
+            _ if room => self.found.push(long),
+            _ => {}
         }
     }
 
@@ -112,5 +122,13 @@ mod tests {
             s.add(at as u64, is);
         }
         assert_eq!(s.finish(), [Stretch { from: 3, to: 5 }, Stretch { from: 7, to: 10 }]);
+    }
+
+    #[test]
+    fn runs_that_lie_close_are_one_stretch() {
+        let mut s = Stretches::longer_than(3).joined(50);
+        // Half waves of a tone, then nothing, then some more.
+        (0..2000).for_each(|at| s.add(at, at % 10 < 5 && !(800..900).contains(&at)));
+        assert_eq!(s.finish(), [Stretch { from: 0, to: 794 }, Stretch { from: 900, to: 1994 }]);
     }
 }

@@ -1,7 +1,7 @@
 //! Reading the catalog from outside: people's own SQL, and the check of the catalog itself.
 
 use super::error::{CatalogError, Fault, of_sqlite};
-use super::{Catalog, custody, doubt, places, rowsum, schema};
+use super::{Catalog, custody, doubt, places, record, rowsum, schema};
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
@@ -117,6 +117,10 @@ pub(super) fn problems(c: &Connection) -> Result<Vec<String>, Fault> {
             0 => {}
             n => out.push(format!("{}: {n} rows do not hold their checksum", table.table)),
         }
+    }
+    let lost: i64 = c.query_row(&format!("SELECT count(*) FROM ({})", record::LOST_COPIES), [], |r| r.get(0))?;
+    if lost > 0 {
+        out.push(format!("copy: {lost} rows of sealed copies are not there"));
     }
     match places::broken_generations(c)? {
         0 => {}

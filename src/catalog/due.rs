@@ -37,9 +37,10 @@ impl Catalog {
     ) -> Result<Vec<DueRow>, CatalogError> {
         self.read(|c| {
             let sql = format!(
-                "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at, f.size_bytes
+                "SELECT y.card_id, y.copy_root_id, y.relpath, y.state, y.checked_at,
+                        coalesce(f.size_bytes, y.size_bytes, 0)
                        FROM copy y JOIN copy_root r ON r.id = y.copy_root_id JOIN card c ON c.id = y.card_id
-                       JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
+                       LEFT JOIN card_file f ON f.card_id = y.card_id AND f.relpath = y.relpath
                        WHERE y.state <> 'planned' AND r.retired_at IS NULL AND {COUNTED}
                          AND (?2 IS NULL OR y.state <> 'proven' OR y.checked_at < ?2)
                          AND (?3 IS NULL OR c.roll = ?3) AND (?4 IS NULL OR r.volume_id = ?4)

@@ -120,6 +120,15 @@ impl Catalog {
         })
     }
 
+    /// Files of the card without a row of their copy in a folder that was sealed, and so had them all.
+    pub fn lost_copies(&self, root: CopyRootId) -> Result<Vec<RelPath>, CatalogError> {
+        self.read(|c| {
+            let sql = format!("{LOST_COPIES} AND r.id = ?1 ORDER BY f.relpath");
+            let read = |r: &Row<'_>| relpath(r, 0);
+            Ok(c.prepare_cached(&sql)?.query_map([root.to_string()], read)?.collect::<Result<_, _>>()?)
+        })
+    }
+
     pub fn copy(&self, root: CopyRootId, relpath: &RelPath) -> Result<Option<CopyRow>, CatalogError> {
         self.read(|c| copy(c, root, relpath))
     }
@@ -157,6 +166,12 @@ impl Catalog {
         self.read(|c| files(c, card))
     }
 }
+
+/// What was registered where it lies need not hold all that its other copies do.
+pub(super) const LOST_COPIES: &str = "SELECT f.relpath FROM copy_root r JOIN card c ON c.id = r.card_id
+    JOIN card_file f ON f.card_id = r.card_id
+    WHERE c.source_kind <> 'registered' AND r.sealed = 1 AND r.retired_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM copy y WHERE y.copy_root_id = r.id AND y.relpath = f.relpath)";
 
 /// Two reads out of three agreed: their values replace the first read's, and the warning stays until a person accepts
 /// it. Copies that were proven for other bytes are failed.

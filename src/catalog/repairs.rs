@@ -154,8 +154,13 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<bool, CatalogError> {
         self.write(|tx| {
-            let known = file(tx, card, &record.file.relpath)?;
             let (key, path) = (card.to_string(), record.file.relpath.as_bytes());
+            // A row that is lost begins anew.
+            let sql = "INSERT OR IGNORE INTO card_file (card_id, relpath, relpath_text, size_bytes, mtime_ns)
+                       VALUES (?1, ?2, ?3, ?4, ?5)";
+            let size = int(record.file.size_bytes);
+            tx.execute(sql, params![key, path, record.file.relpath.text(), size, record.file.mtime_ns])?;
+            let known = file(tx, card, &record.file.relpath)?;
             if known.row_intact {
                 let blocks = record.blocks.to_bytes();
                 let sum = "SELECT blocks_sum FROM card_file WHERE card_id = ?1 AND relpath = ?2";

@@ -20,7 +20,10 @@ pub fn run(door: &Door, a: Repair) -> anyhow::Result<Exit> {
         out.line(format!("would repair {} \"{}\" in {}", p.what, p.relpath, p.copy));
         for from in &p.from {
             let spans: Vec<String> = from.blocks.iter().map(|(o, l)| format!("{o}+{l}")).collect();
-            out.line(format!("  bytes {} from {}", spans.join(", "), from.path));
+            match spans.is_empty() {
+                true => out.line(format!("  by {}", from.path)),
+                false => out.line(format!("  bytes {} from {}", spans.join(", "), from.path)),
+            }
         }
     }
     for r in &report.repaired {

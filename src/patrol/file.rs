@@ -2,7 +2,7 @@
 
 use super::folder::Folder;
 use super::reached::Reached;
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, CopyRow};
 use crate::clip::CardId;
 use crate::copy::{CopyState, ReadBack};
 use crate::digest::{BlockDigests, Digest, HashFormat};
@@ -39,6 +39,9 @@ pub(super) struct FileTask {
     /// Where an earlier pass ended in it.
     part: Option<Part>,
 }
+
+/// Nothing can be proven by a row that is not there.
+pub(super) const LOST_FILE: &str = "the catalog's row of this file is lost";
 
 enum Want {
     /// What the first read of the card gave.
@@ -77,7 +80,9 @@ impl FileTask {
     ) -> Result<Option<Self>, CatalogError> {
         let Some(root) = &folder.copy else { return Ok(Some(Self::of_history(todo))) };
         let Some(copy) = catalog.copy(root.id, &todo.relpath)? else { return Ok(None) };
-        let Some(file) = catalog.file_record(card, &todo.relpath)? else { return Ok(None) };
+        let Some(file) = catalog.file_record(card, &todo.relpath)? else {
+            return Ok(Self::of_copy_alone(todo, &copy));
+        };
         let was_proven = copy.state == CopyState::Proven || copy.blake3.is_some() || !copy.row_intact;
         let blake3 = file.digests.as_ref().and_then(|d| d.get(HashFormat::Blake3));
         let (want, damaged_row) = match blake3 {
@@ -106,6 +111,14 @@ impl FileTask {
         Ok(Some(FileTask { todo, want, was_proven, damaged_row, part }))
     }
 
+    /// The row of the card's file is lost: what the copy's own row says of it is left.
+    fn of_copy_alone(todo: Todo, copy: &CopyRow) -> Option<Self> {
+        let blake3 = copy.blake3.filter(|_| copy.row_intact).and_then(|b| Digest::new(HashFormat::Blake3, b))?;
+        let (size_bytes, blocks) = (copy.size_bytes?, BlockDigests::default());
+        let want = Want::Recorded { size_bytes, mtime_ns: copy.mtime_ns, blake3, blocks };
+        Some(FileTask { todo, want, was_proven: true, damaged_row: Some(LOST_FILE), part: None })
+    }
+
     /// Of the card's file, in bytes.
     pub fn recorded_size(&self) -> Option<u64> {
         match self.want {
@@ -116,7 +129,7 @@ impl FileTask {
 
     /// Compared with the catalog's own record of the card, so that a good result is a proof.
     pub fn is_recorded(&self) -> bool {
-        matches!(self.want, Want::Recorded { .. })
+        matches!(self.want, Want::Recorded { .. }) && self.damaged_row != Some(LOST_FILE)
     }
 
     /// Can the next pass go on in the middle of it?

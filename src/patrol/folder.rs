@@ -31,6 +31,8 @@ pub(crate) struct Folder {
     pub accepted: HashMap<RelPath, AcceptedCopy>,
 }
 
+pub(crate) const LOST_COPY: &str = "the catalog's row of this copy is lost";
+
 /// What to compare the folder itself with.
 #[derive(Default)]
 pub(super) struct FolderTask {
@@ -40,6 +42,8 @@ pub(super) struct FolderTask {
     pub temps: HashSet<RelPath>,
     pub generations: Vec<Generation>,
     pub sealed: bool,
+    /// Files that belong there, and the row of the copy is lost.
+    pub lost: Vec<RelPath>,
     /// The history, too; else only what is extra.
     pub with_history: bool,
     /// Only what lies at or below one of these is extra.
@@ -141,6 +145,8 @@ impl Folder {
                 let read = task.with_history.then(|| self.check_history(task, progress, &mut seen)).flatten();
                 let history = read.as_ref().or_else(|| self.history());
                 self.list_extra(task, history, &mut seen);
+                let lost = task.lost.iter().filter(|p| task.parts.iter().any(|part| p.strip_prefix(part).is_some()));
+                seen.findings.extend(lost.map(|p| self.finding(FindingKind::Altered, p, LOST_COPY)));
             }
             Ok(Some(_)) => {}
             Err(e) => seen.findings.push(self.finding(FindingKind::Unreadable, &RelPath::root(), e.to_string())),
@@ -241,7 +247,10 @@ impl Folder {
             // Of a copy that the catalog knows, nothing is passed over but our own proxies beside their originals.
             let is_proxy = || relpath.parent().segments().any(|s| s == b"Proxy");
             let ignored = (self.copy.is_none() || is_proxy()) && history.is_some_and(|h| h.ignores(relpath, false));
-            let is_known = task.known.contains(relpath) || sealed.contains(relpath) || *relpath == chain;
+            let is_known = task.known.contains(relpath)
+                || task.lost.contains(relpath)
+                || sealed.contains(relpath)
+                || *relpath == chain;
             if !is_asked || is_known || ignored {
                 continue;
             }

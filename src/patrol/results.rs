@@ -1,6 +1,6 @@
 //! What the lanes saw, into the report and the catalog.
 
-use super::file::{FileTask, Seen, Todo};
+use super::file::{FileTask, LOST_FILE, Seen, Todo};
 use super::folder::{Folder, FolderSeen, FolderTask, is_history};
 use super::run::{Books, Next, Pass};
 use super::{PatrolError, scope::Volumes};
@@ -87,7 +87,11 @@ impl Pass<'_> {
                     self.count(folder, true);
                     return Ok(());
                 };
-                let against = if task.is_recorded() { "its digest" } else { "the history beside it" };
+                let against = match () {
+                    () if task.is_recorded() => "its digest",
+                    () if what == LOST_FILE => "the row of this copy",
+                    () => "the history beside it",
+                };
                 let finding = folder.finding(FindingKind::Altered, relpath, format!("{what}; the file fits {against}"));
                 let finding = self.told(&books.reading, folder, finding)?;
                 // A proof heals the copy's own row; what the catalog lost of the card's file is still lost.

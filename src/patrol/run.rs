@@ -412,6 +412,9 @@ impl<'a> Pass<'a> {
         let repairs = catalog.repairs(root.id)?;
         task.temps.extend(repairs.into_iter().filter(|r| !r.in_place).map(|r| r.temp));
         task.generations = catalog.generations(root.id)?;
+        if root.sealed {
+            task.lost = catalog.lost_copies(root.id)?;
+        }
         task.with_history = parts.iter().any(|part| part.is_root() || is_history(part));
         task.parts = parts;
         Ok(task)

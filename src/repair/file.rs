@@ -11,7 +11,7 @@ use crate::disk::read::PastCache;
 use crate::disk::write::{Old, Temp};
 use crate::finding::Finding;
 use crate::patrol::PatrolError;
-use crate::patrol::folder::Folder;
+use crate::patrol::folder::{Folder, LOST_COPY};
 use crate::progress::{Event, Progress};
 use crate::relpath::RelPath;
 use crate::verify::{Lane, ReadFault, Swap, Unproven, VerifiedFile, block_fits, prove, prove_existing, prove_swap};
@@ -62,25 +62,28 @@ pub(super) struct Job<'r> {
 impl Bench<'_> {
     pub(super) fn file(&mut self, mut finding: Finding) -> Result<(), PatrolError> {
         let (card, relpath) = (self.copy.card, finding.relpath.clone());
-        let Some(mut row) = self.catalog.file_record(card, &relpath)? else {
+        let row = self.catalog.file_record(card, &relpath)?;
+        let Some(row) = row.map_or_else(|| self.row_by_copy(&relpath), |row| Ok(Some(row)))? else {
             return self.lost(finding, "the catalog knows no such file");
         };
-        if !row.row_intact {
-            if let Err(why) = self.restore_row(&row)? {
-                return self.lost(finding, &why);
-            }
-            let Some(again) = self.catalog.file_record(card, &relpath)? else {
-                return self.lost(finding, "the catalog knows no such file");
-            };
-            row = again;
-        }
+        let record = match row.row_intact {
+            true => Self::record_of(row),
+            false => match self.restore_row(&row)? {
+                Err(why) => return self.lost(finding, &why),
+                Ok(record) if self.yard.request.dry_run => Some(record),
+                Ok(_) => self.catalog.file_record(card, &relpath)?.and_then(Self::record_of),
+            },
+        };
         let Some(copy) = self.catalog.copy(self.copy.id, &relpath)? else {
-            return self.lost(finding, "no copy of it is recorded here");
+            return match record {
+                Some(record) if finding.note.starts_with(LOST_COPY) => self.copy_again(finding, &record),
+                _ => self.lost(finding, "no copy of it is recorded here"),
+            };
         };
         if copy.state != CopyState::Proven && copy.blake3.is_none() && copy.row_intact {
             return self.lost(finding, "it was never proven here, and what we did not write is not replaced");
         }
-        let Some(record) = Self::record_of(row) else {
+        let Some(record) = record else {
             return self.lost(finding, "the first reading of it is not known");
         };
         let of_catalog = finding.note.starts_with("the catalog's");
@@ -181,6 +184,10 @@ impl Bench<'_> {
         let folder = self.folder.clone();
         let place = folder.place(&record.file.relpath);
         match prove_existing(&folder.root, &place, record, &folder.lane(), self.yard.progress) {
+            Ok(_) if self.yard.request.dry_run => {
+                self.plan_row(&record.file.relpath, &folder);
+                Ok(())
+            }
             Ok(proof) => {
                 let stat = proof.stat();
                 let of = Proof { size_bytes: stat.size_bytes, mtime_ns: stat.mtime_ns, read_back: proof.read_back() };

@@ -1,25 +1,24 @@
 //! The catalog's own row of a card's file, when it does not hold its checksum: nothing is judged by it, and what it said is
 //! taken from a copy that fits something else that was sealed.
 
-use super::Bench;
-use crate::catalog::FileRow;
-use crate::digest::{Digest, HashFormat};
+use super::{Bench, From, Planned, Repaired};
+use crate::catalog::{CatalogError, FileRow};
+use crate::clip::{CardFile, JobId};
+use crate::copy::FileRecord;
+use crate::digest::{BlockDigests, Digest, Digests, HashFormat};
+use crate::finding::Finding;
 use crate::mhl;
 use crate::patrol::PatrolError;
 use crate::patrol::folder::Folder;
+use crate::progress::Intent;
 use crate::relpath::RelPath;
-use crate::verify::take_all;
+use crate::verify::{prove_existing, take_all};
 use jiff::Timestamp;
 use std::sync::Arc;
 
 impl Bench<'_> {
-    /// `Err`: why it cannot be.
-    pub(super) fn restore_row(&mut self, row: &FileRow) -> Result<Result<(), String>, PatrolError> {
-        if self.yard.request.dry_run {
-            return Ok(Err(
-                "the catalog's row is damaged; without --dry-run it is restored from a copy, if one fits".into()
-            ));
-        }
+    /// With what it is restored, or would be; `Err`: why it cannot be.
+    pub(super) fn restore_row(&mut self, row: &FileRow) -> Result<Result<FileRecord, String>, PatrolError> {
         let (card, relpath) = (self.copy.card, row.file.relpath.clone());
         let folders: Vec<Arc<Folder>> = self.yard.of_card(card).cloned().collect();
         for folder in folders {
@@ -30,7 +29,7 @@ impl Bench<'_> {
             };
             let Some(known) = known else { continue };
             let mut formats: Vec<HashFormat> = known.iter().map(|d| d.format).collect();
-            formats.push(HashFormat::Blake3);
+            formats.extend([HashFormat::Blake3, HashFormat::Xxh64]);
             formats.sort();
             formats.dedup();
             let Ok(root) = folder.root.sub_root(&folder.base) else { continue };
@@ -46,12 +45,71 @@ impl Bench<'_> {
                 "the catalog's row of \"{relpath}\" was damaged, and is restored from \"{}\", which fits {fits}",
                 Self::shown(&folder, &folder.place(&relpath))
             );
+            if self.yard.request.dry_run {
+                self.plan_row(&relpath, &folder);
+                return Ok(Ok(record));
+            }
             if self.catalog.restore_file(card, &record, &text, Timestamp::now())? {
                 self.note(&text);
-                return Ok(Ok(()));
+                return Ok(Ok(record));
             }
         }
         Ok(Err("the catalog's row of it is damaged, and no copy that can be reached fits what was sealed of it".into()))
+    }
+
+    /// What the row of this copy says of a file whose own row is lost.
+    pub(super) fn row_by_copy(&self, relpath: &RelPath) -> Result<Option<FileRow>, CatalogError> {
+        let copy = self.catalog.copy(self.copy.id, relpath)?.filter(|copy| copy.row_intact);
+        Ok(copy.and_then(|copy| {
+            let (size_bytes, mtime_ns, blake3) = (copy.size_bytes?, copy.mtime_ns?, copy.blake3?);
+            Some(FileRow {
+                file: CardFile { relpath: relpath.clone(), size_bytes, mtime_ns },
+                digests: Some(Digests { blake3, mhl: Vec::new() }),
+                blocks: BlockDigests::default(),
+                equal_reads: 0,
+                unstable: false,
+                row_intact: false,
+            })
+        }))
+    }
+
+    /// The row of the copy is lost: a file that fits gets it again.
+    pub(super) fn copy_again(&mut self, finding: Finding, record: &FileRecord) -> Result<(), PatrolError> {
+        let folder = self.folder.clone();
+        let relpath = &record.file.relpath;
+        let place = folder.place(relpath);
+        let proof = match prove_existing(&folder.root, &place, record, &folder.lane(), self.yard.progress) {
+            Ok(proof) => proof,
+            Err(why) => {
+                return self.lost(finding, &format!("{why}: offload that card, or register that folder, again"));
+            }
+        };
+        if self.yard.request.dry_run {
+            self.plan_row(relpath, &folder);
+            return Ok(());
+        }
+        let (stat, read_back) = (proof.stat(), proof.read_back());
+        let proven = Intent::Proven {
+            copy: self.copy.id,
+            relpath: relpath.clone(),
+            size_bytes: stat.size_bytes,
+            mtime_ns: stat.mtime_ns,
+            read_back,
+            job: JobId(uuid::Uuid::nil()),
+        };
+        self.catalog.apply(self.copy.card, &[proven], proof.at())?;
+        self.note(&format!("\"{relpath}\": its row is back, and the copy fits it"));
+        self.report.repaired.push(Repaired::row(&self.name(), relpath));
+        Ok(())
+    }
+
+    /// A row of the catalog would be made whole from the file in that folder.
+    pub(super) fn plan_row(&mut self, relpath: &RelPath, folder: &Folder) {
+        let (what, path) = ("catalog row", Self::shown(folder, &folder.place(relpath)));
+        let (copy, relpath) = (self.name(), relpath.clone());
+        if !self.report.planned.iter().any(|p| p.what == what && p.relpath == relpath && p.copy == copy) {
+            self.report.planned.push(Planned { copy, relpath, what, from: vec![From { path, blocks: Vec::new() }] });
+        }
     }
 
     /// What the history in that folder says of the file, when its generations are those that the catalog saw sealed.

@@ -158,6 +158,14 @@ fn one(how: Damage, what: What, patrol: i32, kind: &str, repair: i32, whole: boo
     let findings = json["findings"].as_array().unwrap();
     assert!(!findings.is_empty() && findings.iter().any(|f| f["kind"] == kind), "{when}: {}", said.stdout);
     assert!(findings.iter().all(|f| what == Row || f["copy"].as_str().unwrap().ends_with("/a/A001")), "{when}");
+    let said = run(&place, &["repair", "A001", "--dry-run", "--json"], bad);
+    assert_eq!(said.code, repair, "{when}, only planned: {}{}", said.stdout, said.stderr);
+    assert_eq!(
+        said.json()["planned"].as_array().is_some_and(|p| !p.is_empty()),
+        how != Extra,
+        "{when}: {}",
+        said.stdout
+    );
     let said = run(&place, &["repair", "A001", "--json"], bad);
     assert_eq!(said.code, repair, "{when}: {}{}", said.stdout, said.stderr);
     let count = said.json()["repaired"].as_array().unwrap().len();

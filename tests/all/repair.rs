@@ -567,3 +567,53 @@ fn damage_that_an_offload_met_is_found_by_each_patrol_and_a_repair_ends_its_hold
     repair(&place, &[]).expect(0);
     assert_whole(&place);
 }
+
+const OF_CLIP: &str = "relpath = CAST('CLIPS/A001C001.MOV' AS BLOB)";
+
+#[test]
+fn a_lost_row_of_a_file_is_found_and_comes_back_from_a_copy() {
+    let place = offloaded();
+    let damaged = rusqlite::Connection::open(place.catalog()).unwrap();
+    damaged.execute_batch(&format!("PRAGMA foreign_keys = OFF; DELETE FROM card_file WHERE {OF_CLIP}")).unwrap();
+    drop(damaged);
+    for check in [&["patrol", "--due", "0s", "--json"][..], &["verify", "A001", "--json"]] {
+        let said = place.run(check).expect(11).json();
+        let notes: Vec<&str> =
+            said["findings"].as_array().unwrap().iter().map(|f| f["note"].as_str().unwrap()).collect();
+        let note = "the catalog's row of this file is lost; the file fits the row of this copy";
+        assert_eq!(notes, [note, note], "{said}");
+    }
+    place.run(&["check"]).expect(1);
+    // One copy is damaged besides, and still told from the good one.
+    flip(&place.path("a").join(CLIP), MIB + 5);
+    repair(&place, &["--dry-run"]).expect(0);
+    repair(&place, &[]).expect(0);
+    place.run(&["check"]).expect(0);
+    // How often the card was read, nobody knows any more.
+    place.run(&["status", "A001"]).expect(20);
+    place.offload(&["--no-media"]).expect(0);
+    assert_whole(&place);
+}
+
+#[test]
+fn a_lost_row_of_a_copy_is_found_and_comes_back_when_its_bytes_fit() {
+    let place = offloaded();
+    let first = "(SELECT id FROM copy_root ORDER BY seq LIMIT 1)";
+    ask(&place, &format!("DELETE FROM copy WHERE {OF_CLIP} AND copy_root_id = {first} RETURNING 1"));
+    let clip = place.path("a").join(CLIP);
+    flip(&clip, MIB + 5);
+    for check in [&["patrol", "--due", "0s", "--json"][..], &["verify", "A001", "--json"]] {
+        let said = place.run(check).expect(11).json();
+        let found = said["findings"].as_array().unwrap();
+        assert_eq!((found.len(), &found[0]["note"]), (1, &"the catalog's row of this copy is lost".into()), "{said}");
+    }
+    place.run(&["check"]).expect(1);
+    let why = repair(&place, &[]).expect(11).json()["unrepairable"][0]["note"].as_str().unwrap().to_owned();
+    assert!(why.contains("offload that card"), "{why}");
+    flip(&clip, MIB + 5);
+    repair(&place, &["--dry-run"]).expect(0);
+    repair(&place, &[]).expect(0);
+    assert_whole(&place);
+    place.run(&["check"]).expect(0);
+    place.run(&["status", "A001"]).expect(0);
+}

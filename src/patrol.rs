@@ -193,7 +193,8 @@ pub(crate) fn examine(
     pass.log(catalog, "verify")?;
     catalog.add_pass(None, &pass.reads(), Timestamp::now())?;
     let mut report = CheckReport { by_name: true, seconds: begun.elapsed().as_secs_f64(), ..pass.report };
-    report.catalog_seconds = (catalog.time_spent() + pass.in_catalog).as_secs_f64();
+    report.catalog_seconds = (catalog.time_spent() + pass.in_catalog - pass.recording).as_secs_f64();
+    report.recording_seconds = pass.recording.as_secs_f64();
     if !scope.copies.is_empty() {
         report.oldest_proof = catalog.oldest_proof()?;
     } else if let [Target::Path(path), ..] = what
@@ -309,7 +310,8 @@ pub fn patrol(
     let mut report = pass.report;
     report.oldest_proof = catalog.oldest_proof()?;
     report.seconds = begun.0.elapsed().as_secs_f64();
-    report.catalog_seconds = (catalog.time_spent() + pass.in_catalog).as_secs_f64();
+    report.catalog_seconds = (catalog.time_spent() + pass.in_catalog - pass.recording).as_secs_f64();
+    report.recording_seconds = pass.recording.as_secs_f64();
     report.coverage = Some(places.coverage(catalog, &bounds, &runs)?);
     if request.judge_coverage && (settings.every.is_some() || settings.absent_after.is_some()) {
         report.judged = true;

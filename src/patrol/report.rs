@@ -64,8 +64,10 @@ pub struct CheckReport {
     pub already_running: bool,
     /// From the beginning of the check to its end.
     pub seconds: f64,
-    /// Of the whole run, in the catalog: its opening, reads and writes, summed. The lanes read on during most of it.
+    /// Of the whole run, waiting for the catalog: its opening, and what the thread that drives the lanes reads in it.
     pub catalog_seconds: f64,
+    /// Beside that, on the lane that writes results down.
+    pub recording_seconds: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -114,8 +114,9 @@ pub(super) struct Pass<'a> {
     /// Readings of large files that were begun before are not gone on with.
     pub since: Timestamp,
     pub(super) reached: Arc<Reached>,
-    /// How long the catalog was read beside the connection that writes.
+    /// How long the thread that drives was in the catalog, and how long the lane that writes to it.
     pub in_catalog: Duration,
+    pub recording: Duration,
 }
 
 impl<'a> Pass<'a> {
@@ -139,6 +140,7 @@ impl<'a> Pass<'a> {
             since: before(Timestamp::now(), Duration::from_millis(1)),
             reached: Arc::default(),
             in_catalog: Duration::ZERO,
+            recording: Duration::ZERO,
         }
     }
 
@@ -184,6 +186,7 @@ impl<'a> Pass<'a> {
         let folders = std::mem::take(&mut self.folders);
         let (reached, progress) = (self.reached.clone(), self.progress);
         let reading = Catalog::open_read_only(catalog.path())?;
+        let before = catalog.time_spent();
         let catalog = Mutex::new(catalog);
         let work = |device: usize, task: Task| match task {
             Task::Files(tasks) => {
@@ -211,6 +214,7 @@ impl<'a> Pass<'a> {
             let marks = std::mem::take(&mut self.marks);
             let kept = record(&mut writing(&catalog), &marks, progress).map_err(PatrolError::from);
             self.in_catalog = books.reading.time_spent();
+            self.recording = writing(&catalog).time_spent() - before;
             let parts = self.reached.keep(&books, true).map_err(PatrolError::from);
             self.devices.iter_mut().enumerate().for_each(|(i, d)| d.bytes = pace.bytes(i));
             driven.and(kept).and(parts)

@@ -142,9 +142,14 @@ impl Subject<'_> {
     }
 
     fn wear(&self, look: &Look, files: &Files, output: Output) -> Worn {
-        let (cdl, note) = self.cdl(look, files);
+        let (cdl, mut note) = self.cdl(look, files);
         // Tiles are too small to be read.
         let lines = if output == Output::Filmstrip { Vec::new() } else { self.lines(look) };
+        let dateless = look.burn_in.contains(&BurnIn::Date) && self.date().is_none();
+        if dateless && output != Output::Filmstrip {
+            let text = format!("look \"{}\": no date of the clip is known", look.name);
+            note = Some(note.map_or(text.clone(), |note| format!("{note}; {text}")));
+        }
         if cdl.is_none() && files.lut.is_none() && lines.is_empty() {
             return Worn { note, ..Worn::default() };
         }
@@ -164,7 +169,8 @@ impl Subject<'_> {
             record["colour"] = json!(colour.name());
         }
         if !lines.is_empty() {
-            record["burn_in"] = look.burn_in.iter().map(|b| b.name()).collect();
+            let drawn = look.burn_in.iter().filter(|b| **b != BurnIn::Date || !dateless);
+            record["burn_in"] = drawn.map(|b| b.name()).collect();
             record["size"] = json!(look.size_percent);
             if let Some(text) = &look.watermark {
                 record["watermark"] = json!(text);
@@ -199,6 +205,10 @@ impl Subject<'_> {
         }
     }
 
+    fn date(&self) -> Option<&str> {
+        self.fact(Field::RecordedAt).and_then(|t| t.get(..10))
+    }
+
     fn lines(&self, look: &Look) -> Vec<Line> {
         let fixed = |text: Option<&str>| text.map(|t| Text::Fixed(shown(t)));
         let line = |field: &BurnIn| {
@@ -207,7 +217,7 @@ impl Subject<'_> {
                 BurnIn::Timecode => (Place::Bottom, Some(Text::Timecode)),
                 BurnIn::Frame => (Place::BottomRight, Some(Text::Frame)),
                 BurnIn::Reel => (Place::TopLeft, fixed(self.fact(Field::Reel).or(Some(self.roll)))),
-                BurnIn::Date => (Place::TopRight, fixed(self.fact(Field::RecordedAt).and_then(|t| t.get(..10)))),
+                BurnIn::Date => (Place::TopRight, fixed(self.date())),
             };
             Some(Line { place, text: text? })
         };
@@ -298,6 +308,18 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         let folder = Looks::read(&[look]).of(&subject, WEB).err().unwrap();
         assert!(folder.contains("not a file"), "{folder}");
+    }
+
+    #[test]
+    fn a_date_that_nobody_knows_is_told_and_not_recorded_as_drawn() {
+        let look = Look { burn_in: vec![BurnIn::Clip, BurnIn::Date], ..Look::named("dailies".into()) };
+        let looks = Looks::read(&[look]);
+        let worn = |facts: &[Fact]| looks.of(&Subject { roll: "A001", name: "x", facts }, WEB).unwrap();
+        let without = worn(&[]);
+        assert_eq!(without.record.unwrap()["burn_in"], json!(["clip"]));
+        assert_eq!(without.note.as_deref(), Some("look \"dailies\": no date of the clip is known"));
+        let with = worn(&[fact(Field::RecordedAt, "2026-11-27T10:00:00Z")]);
+        assert_eq!((with.record.unwrap()["burn_in"].clone(), with.note), (json!(["clip", "date"]), None));
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub(super) fn describe(facts: Facts) -> ClipMetadata {
         (v.rate, v.average_rate) = (None, None);
     }
     let counted = picture.zip(video.as_ref()).and_then(|(s, v)| frames(s, v, facts.duration_us));
-    let duration_frames = if still { Some(1) } else { counted };
+    // An edit list hides some.
+    let shown = facts.frames.as_ref().map(|map| map.frames()).filter(|n| *n > 0);
+    let duration_frames = if still { Some(1) } else { counted.map(|n| shown.map_or(n, |shown| n.min(shown))) };
     let (start_tc, tc_source) = start(&facts, picture, video.as_ref()).unzip();
     let time_reference = value(&facts.tags, "time_reference").and_then(|t| t.parse().ok());
     let mut m = ClipMetadata {

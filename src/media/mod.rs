@@ -218,7 +218,7 @@ fn judge(facts: Facts, log: &str) -> Probe {
     };
     if !main.has_decoder {
         let name = if main.fourcc.is_empty() { &main.codec } else { &main.fourcc };
-        let why = format!("no decoder for \"{name}\" in this libav");
+        let why = format!("goodgate decodes no \"{name}\"");
         return Probe::Dark { metadata: Box::new(describe::describe(facts)), state: MediaState::Unsupported, why };
     }
     if main.kind == Kind::Video && (main.width <= 0 || main.height <= 0) {

@@ -151,7 +151,7 @@ fn a_clip_that_libav_cannot_decode_keeps_its_metadata_and_shows_the_cameras_prox
     );
     assert_eq!(offload(&p)["clips"], 1);
     let c = clip(&p, name);
-    let why = "no decoder for \"brhq\" in this libav; the camera's own proxy";
+    let why = "goodgate decodes no \"brhq\"; the camera's own proxy";
     assert!(c["media"] == "unsupported" && c["media_note"].as_str().unwrap().starts_with(why), "{c}");
     assert_eq!((&c["start_tc"], &c["duration_frames"], &c["width"]), (&"11:00:00:00".into(), &50.into(), &320.into()));
     assert_eq!(path_of(row(&c, "web")), p.path("a/A001/Proxy").join(format!("{name}.mp4")));

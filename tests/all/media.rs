@@ -286,7 +286,7 @@ fn a_codec_nobody_here_decodes_is_unsupported() {
     bytes[at..at + 4].copy_from_slice(b"braw");
     std::fs::write(&mov, bytes).unwrap();
     let Probe::Dark { state, why, .. } = ask(&mov) else { panic!("{:?}", ask(&mov)) };
-    assert_eq!((state, why.as_str()), (MediaState::Unsupported, "no decoder for \"braw\" in this libav"));
+    assert_eq!((state, why.as_str()), (MediaState::Unsupported, "goodgate decodes no \"braw\""));
     let d = make(&mov, dir.path(), None);
     assert!(matches!(d.web, Some(Derivation::Unsupported(_))) && matches!(d.poster, Some(Derivation::Unsupported(_))));
 }
@@ -509,4 +509,14 @@ fn what_libav_says_of_a_phone_is_kept_value_by_value() {
     ];
     assert_eq!(said, want);
     assert!(m.said.iter().all(|s| s.by == "libav"));
+}
+
+#[test]
+fn frames_that_an_edit_list_hides_are_not_counted() {
+    let (dir, whole) = clip("a.mp4", "-f lavfi -i testsrc2=s=128x96:d=2:r=25 -c:v libx264 -g 50 -pix_fmt yuv420p");
+    let cut = dir.path().join("cut.mp4");
+    let args = ["-v", "error", "-nostdin", "-ss", "0.4", "-i", whole.to_str().unwrap(), "-c", "copy"];
+    assert!(Command::new("ffmpeg").args(args).arg(&cut).status().unwrap().success());
+    assert_eq!(ffprobe(&cut, "v:0", "stream=nb_frames"), "50");
+    assert_eq!((facts(&whole).duration_frames, facts(&cut).duration_frames), (Some(50), Some(40)));
 }

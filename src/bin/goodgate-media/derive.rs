@@ -203,7 +203,7 @@ impl Clip {
 
 pub fn open_decoder(stream: &Stream<'_>, threads: u16, max_pixels: u64) -> Result<Video, Refusal> {
     let codec = decoder(stream.parameters().id());
-    let codec = codec.ok_or_else(|| Refusal::Unsupported("no decoder for its picture in this libav".into()))?;
+    let codec = codec.ok_or_else(|| Refusal::Unsupported("goodgate does not decode pictures of this kind".into()))?;
     let mut options = decoder_options(max_pixels);
     options.set("threads", &threads.to_string());
     if codec.name() == "exr" {

@@ -19,6 +19,8 @@ const CODECS: &str = "h264,hevc,prores,dnxhd,cfhd,mpeg2video,mpeg1video,mpeg4,h2
     pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,\
     pcm_alaw,pcm_mulaw,pcm_s16le_planar,pcm_s24le_planar,pcm_bluray,pcm_dvd,s302m,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms";
 
+/// Of one file, of every kind.
+const MAX_STREAMS: &str = "64";
 /// Below this a demuxer only guesses.
 const SURE: c_int = ffi::AVPROBE_SCORE_MAX / 4 + 1;
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -63,7 +65,7 @@ pub fn open(clip: Arc<Shared>, max_pixels: u64) -> Result<Input, Refusal> {
         ("format_whitelist", FORMATS),
         ("codec_whitelist", CODECS),
         ("protocol_whitelist", ""),
-        ("max_streams", "64"),
+        ("max_streams", MAX_STREAMS),
         ("probesize", "8000000"),
         ("analyzeduration", "3000000"),
         ("enable_drefs", "0"),
@@ -85,6 +87,9 @@ pub fn open(clip: Arc<Shared>, max_pixels: u64) -> Result<Input, Refusal> {
         drop(options);
         if opened < 0 {
             return Err(match score < SURE {
+                _ if opened == ffi::AVERROR(ffmpeg_next::error::ENOMEM) => Refusal::Failed(format!(
+                    "read as {name} it has more than {MAX_STREAMS} tracks, or needs more memory than it may have"
+                )),
                 true => Refusal::Unsupported("not a media file that libav knows".into()),
                 false => failed(&format!("damaged or cut short, read as {name}"), opened),
             });

@@ -44,7 +44,7 @@ impl Ear {
         start: Option<(i64, Rational)>,
         max_pixels: u64,
     ) -> Result<Self, String> {
-        let codec = decoder(stream.parameters().id()).ok_or("no decoder for its sound in this libav")?;
+        let codec = decoder(stream.parameters().id()).ok_or("goodgate does not decode sound of this kind")?;
         let say = |e: Error| format!("its sound can not be read: {e}");
         let context = codec::Context::from_parameters(stream.parameters()).map_err(say)?;
         let opened = context.decoder().open_as_with(codec, decoder_options(max_pixels)).and_then(|d| d.audio());

@@ -177,6 +177,23 @@ fn sound_keeps_its_tracks_and_channels() {
 }
 
 #[test]
+fn sound_that_editing_programs_trip_over_is_a_note() {
+    let args = |rates: [u32; 2], maps: usize| {
+        let maps = " -map 2".repeat(maps);
+        let [a, b] = rates.map(|r| format!("-f lavfi -i anoisesrc=d=1:r={r}"));
+        format!("-f lavfi -i testsrc2=s=64x48:d=1:r=25 {a} {b} -map 0 -map 1{maps} -c:v mjpeg -c:a pcm_s16le")
+    };
+    for (args, note) in [
+        (args([48_000, 48_000], 15), None),
+        (args([48_000, 48_000], 16), Some("17 channels of sound are more than some programs take")),
+        (args([48_000, 44_100], 1), Some("its tracks have different sample rates")),
+    ] {
+        let (dir, mov) = clip("a.mov", &args);
+        assert_eq!(relink(&mov, dir.path(), PRORES).2.as_deref(), note);
+    }
+}
+
+#[test]
 fn sound_is_copied_sample_for_sample() {
     let noise = "-f lavfi -i testsrc2=s=256x144:d=1:r=25 -f lavfi -i anoisesrc=d=1:r=48000:seed=7";
     let (dir, mov) = clip("a.mov", &format!("{noise} -ac 2 -c:v mjpeg -c:a pcm_s24le"));

@@ -189,6 +189,9 @@ impl Clip {
                 self.main.map(|at| (at, self.ears[at].track)).into_iter().collect()
             }
         };
+        if recipe.preset.is_relink() {
+            notes.extend(odd_sound(&tracks));
+        }
         let mxf = recipe.container == Container::Mxf;
         if mxf && self.plan.as_ref().is_some_and(|p| p.display.map_or(0, rotation) != 0) {
             notes.push("it is turned, which MXF can not say".into());
@@ -236,4 +239,15 @@ fn start_tc(request: &Request, clock: &Clock, notes: &mut Vec<String>) -> Option
         notes.push(format!("its timecode {text} counts at {num}/{den} and is not in the proxy"));
     }
     counted
+}
+
+/// What editing programs trip over.
+fn odd_sound(tracks: &[(usize, Track)]) -> Option<String> {
+    let channels: u32 = tracks.iter().map(|(_, t)| u32::from(t.channels)).sum();
+    let many = (channels > 16).then(|| format!("{channels} channels of sound are more than some programs take"));
+    let first = tracks.first()?.1.rate_hz;
+    let mixed = tracks.iter().any(|(_, t)| t.rate_hz != first);
+    let mixed = mixed.then(|| "its tracks have different sample rates".to_owned());
+    let notes: Vec<String> = many.into_iter().chain(mixed).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }

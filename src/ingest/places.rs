@@ -243,11 +243,14 @@ fn refuse_bare_mount_point(catalog: &Catalog, path: &Path, near: &Facts) -> Resu
             ));
         }
     }
-    let text = path.display().to_string();
-    for row in catalog.all_copy_roots().map_err(|e| e.to_string())?.into_iter().filter(|r| r.destination == text) {
+    for row in catalog.all_copy_roots().map_err(|e| e.to_string())? {
         let volume = catalog.volume_row(row.volume).map_err(|e| e.to_string())?;
         // Another drive at the same point is a rotation; the disk around that point is not.
         let around = volume.last_mount != near.mount.point && volume.last_mount.starts_with(&near.mount.point);
+        // Each day may be another folder below that point.
+        if Path::new(&row.destination) != path && !(around && path.starts_with(&volume.last_mount)) {
+            continue;
+        }
         if volume.key != near.volume_key && (on_system || around) {
             return Err(format!(
                 "it was a mounted drive ({}) and now lies on the disk of \"{}\"; mount the drive first",

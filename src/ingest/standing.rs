@@ -1,7 +1,7 @@
 //! Fresh observations + evidence -> verdict, for CLI, daemon and web alike.
 
 use super::{IngestError, Station};
-use crate::catalog::{Catalog, CopyRootRow, CopyRow};
+use crate::catalog::{CardRow, Catalog, CopyRootRow, CopyRow};
 use crate::clip::{CardId, SourceKind};
 use crate::copy::{CopyState, ReadBack};
 use crate::disk::{Root, facts, list};
@@ -96,10 +96,11 @@ pub fn standing(station: &Station, catalog: &mut Catalog, card: CardId) -> Resul
     e.card.presence = card_presence;
     let fs_type = catalog.volume_row(row.volume)?.fs_type;
     e.card.only_cached = (facts::read_back_class(&fs_type) == ReadBack::Cache).then_some(fs_type);
+    let of_card = lies_on_card(catalog, &row)?;
     for root in &mut e.copy_roots {
         if let Some(i) = roots.iter().position(|r| r.id == root.id) {
             root.presence = seen[i].0.clone();
-            root.on_card = row.source_kind == SourceKind::Card && roots[i].volume == row.volume;
+            root.on_card = of_card && roots[i].volume == row.volume;
         }
     }
     let job = catalog.open_job(card)?;
@@ -147,6 +148,19 @@ pub fn standing(station: &Station, catalog: &mut Catalog, card: CardId) -> Resul
         unfinished: None,
     };
     Ok(Standing { line: verdict.line().to_owned(), report })
+}
+
+/// A card, or a folder on one: what lies on that volume goes when it is formatted.
+fn lies_on_card(catalog: &Catalog, card: &CardRow) -> Result<bool, IngestError> {
+    match card.source_kind {
+        SourceKind::Card => return Ok(true),
+        SourceKind::Registered => return Ok(false),
+        SourceKind::Folder => {}
+    }
+    let was_card = |c: &CardRow| c.source_kind == SourceKind::Card && c.volume == card.volume;
+    let root = mounted(&catalog.volume_row(card.volume)?.key, &RelPath::root());
+    let is_card = root.and_then(|root| facts::of(&root).ok()).is_some_and(|facts| facts.removable);
+    Ok(is_card || catalog.cards()?.iter().any(was_card))
 }
 
 fn warning_report(w: &crate::evidence::WarningEvidence) -> WarningReport {

@@ -167,3 +167,34 @@ fn an_offload_to_a_retired_copy_takes_it_back_into_use() {
     let card = place.run(&["status", "A001", "--json"]).expect(0).json();
     assert_eq!(card["copies"].as_array().map(Vec::len), Some(2), "{card}");
 }
+
+#[test]
+fn what_lies_on_the_card_itself_is_no_copy_of_a_folder_on_it_either() {
+    if !root("a card") {
+        return;
+    }
+    let place = Place::new();
+    let _card = Image::ext4(&place, "k", 24);
+    place.file("k/DCIM/A.MOV", 5000, 1);
+    let args = ["offload", "k/DCIM", "--to", "k/BACKUP", "--to", "a", "--roll", "K5", "--allow-same-device", "--json"];
+    let card = place.run(&args).expect(20).json();
+    assert!(card["reasons"][0].as_str().unwrap().contains("lies on the card itself"), "{card}");
+}
+
+#[test]
+fn below_the_point_of_a_drive_that_is_not_mounted_nothing_is_written() {
+    if !root("a drive that is not mounted") {
+        return;
+    }
+    let place = Place::new().with_card();
+    let drive = Image::ext4(&place, "b", 24);
+    let offload = |day: &str| {
+        let to = [format!("a/{day}"), format!("b/{day}")];
+        place.run(&["offload", "card/A001", "--to", &to[0], "--to", &to[1], "--roll", day, "--no-media", "--json"])
+    };
+    offload("day1").expect(0);
+    drop(drive);
+    let said = offload("day2").expect(1);
+    assert!(said.stdout.contains("mount the drive first"), "{}", said.stdout);
+    assert!(!place.path("b/day2").exists());
+}

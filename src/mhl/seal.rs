@@ -18,8 +18,9 @@ use crate::digest::{Digest, HashFormat};
 use crate::disk::Root;
 use crate::disk::write::{Replace, move_aside, remove, write_whole};
 use crate::hash::digest_of;
+use crate::progress::Silent;
 use crate::relpath::RelPath;
-use crate::verify::{SealAction, SealEntry};
+use crate::verify::{Lane, SealAction, SealEntry, take_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -389,14 +390,22 @@ impl Level {
     }
 }
 
-/// A manifest that this program on this machine wrote as the next one of a history, and died before the chain.
+/// A manifest that this program on this machine wrote as the next one of a history, and died before the chain: all that
+/// it lists is still as it says. Else it is the only one that knows better, of a history that lost its chain.
 pub(super) fn is_cut_short(root: &Root, path: &RelPath, number: u32, creator: &Creator) -> bool {
     let is_next = path.name().starts_with(format!("{number:04}_").as_bytes());
     let found = root.read_small(path, manifest::LIMIT_BYTES).ok().and_then(|b| manifest::read(&b).ok());
-    let is_ours = found.is_some_and(|m| {
+    let is_ours = found.filter(|m| {
         m.made.tool.as_deref() == Some(&creator.tool) && m.made.hostname.as_deref() == Some(&creator.hostname)
     });
-    is_next && is_ours
+    is_next && is_ours.is_some_and(|m| m.files.iter().all(|file| is_as_listed(root, file)))
+}
+
+fn is_as_listed(root: &Root, file: &manifest::FileEntry) -> bool {
+    let formats: Vec<HashFormat> = file.hashes.iter().map(|h| h.digest.format).collect();
+    let lane = Lane { name: "seal", fs_type: "" };
+    let taken = take_all(root, &[(&file.path, &formats[..])], &lane, &mut Vec::new(), &Silent).pop();
+    taken.is_some_and(|t| t.is_ok_and(|t| file.hashes.iter().all(|h| t.get(h.digest.format) == Some(&h.digest))))
 }
 
 /// Under the name of what is unfinished; the generation is made anew.

@@ -602,3 +602,19 @@ fn a_seal_that_was_killed_before_its_chain_is_made_again() {
     std::fs::remove_file(place.path("roll/ascmhl/ascmhl_chain.xml")).unwrap();
     mhl(&place, &["seal", "roll"]).expect(30);
 }
+
+#[test]
+fn a_manifest_that_lost_its_chain_is_not_set_aside_for_a_file_that_changed() {
+    let place = Place::new();
+    let file = place.file("X/a.mov", 5000, 1);
+    place.run(&["mhl", "seal", "X"]).expect(0);
+    std::fs::remove_file(place.path("X/ascmhl/ascmhl_chain.xml")).unwrap();
+    flip(&file, 5);
+    place.run(&["mhl", "verify", "X"]).expect(30);
+    place.run(&["mhl", "seal", "X"]).expect(30);
+    assert_eq!(manifests(&place.path("X")).len(), 1);
+    // What a crash leaves fits what lies there, and is made anew.
+    flip(&file, 5);
+    place.run(&["mhl", "seal", "X"]).expect(0);
+    place.run(&["mhl", "verify", "X"]).expect(0);
+}

@@ -44,6 +44,8 @@ pub enum Expr {
     Text(Match),
     Field(Field, Match),
     Fps(FrameRate),
+    /// Some frame lies between these timecodes, both included: `HH:MM:SS:FF`.
+    Timecode(String, String),
     /// Recorded on these days, both included; an open end is `None`, never both.
     Date(Option<Date>, Option<Date>),
     Is(State),

@@ -114,6 +114,16 @@ impl Sql<'_> {
                 let (num, den) = (self.bind(i64::from(rate.num())), self.bind(i64::from(rate.den())));
                 format!("k.fps_num = {num} AND k.fps_den = {den}")
             }
+            Expr::Timecode(from, to) => {
+                let [start, end] = ["k.start_tc", "k.end_tc"].map(|tc| format!("replace({tc}, ';', ':')"));
+                let (from, to) = (self.bind(from.clone()), self.bind(to.clone()));
+                // The end is the frame behind the last; a clip may go on beyond midnight.
+                format!(
+                    "CASE WHEN {end} IS NULL THEN {start} BETWEEN {from} AND {to}
+                          WHEN {start} < {end} THEN {start} <= {to} AND {end} > {from}
+                          ELSE {start} <= {to} OR {end} > {from} END"
+                )
+            }
             Expr::Date(from, to) => {
                 let day = "substr(k.recorded_at, 1, 10)";
                 let ends = [(from, ">="), (to, "<=")];
@@ -305,7 +315,17 @@ mod tests {
     #[test]
     fn fields_are_found_and_what_lacks_a_value_is_kept_by_not() {
         let s = station();
-        for text in ["fps:23.976", "codec:prores", "date:2026-03-04", "has:timecode", "camera:fx3", "is:ok"] {
+        for text in [
+            "fps:23.976",
+            "tc:01:02",
+            "tc:01:02:03:04",
+            "tc:01:00..01:05",
+            "codec:prores",
+            "date:2026-03-04",
+            "has:timecode",
+            "camera:fx3",
+            "is:ok",
+        ] {
             let query = Query::parse(text);
             assert!(query.hints.is_empty(), "{text}: {:?}", query.hints);
             assert_eq!(names(&s, text), ["A001C001"], "{text}");

@@ -550,7 +550,7 @@ pub struct Log {
 
 /// Searches clips
 ///
-/// Words are joined by AND; OR, -word, "a phrase", word* and key:value narrow it: roll: card: camera: codec: fps:
+/// Words are joined by AND; OR, -word, "a phrase", word* and key:value narrow it: roll: card: camera: codec: fps: tc:
 /// date: name: path: is: has: limit: sort:. No query is an error; what is not understood is searched as text, with a
 /// hint.
 #[derive(Debug, Args)]

@@ -280,6 +280,7 @@ mod tests {
             Expr::Text(m) => text(m),
             Expr::Field(field, m) => format!("{field:?}={}", text(m)).to_lowercase(),
             Expr::Fps(rate) => format!("fps={}", rate.text()),
+            Expr::Timecode(a, b) => format!("tc={a}..{b}"),
             Expr::Date(a, b) => format!("date={a:?}..{b:?}"),
             Expr::Is(state) => format!("is={state:?}"),
             Expr::Has(part) => format!("has={part:?}"),
@@ -347,6 +348,9 @@ mod tests {
     #[test]
     fn keys_take_any_of_their_values() {
         assert_eq!(tree("roll:A001*,\"B 002\" camera:a"), "((roll=a001* | roll=b 002) & camera=a)");
+        assert_eq!(tree("tc:10:00:05:12"), "tc=10:00:05:12..10:00:05:12");
+        assert_eq!(tree("tc:10:00..10:05:59;02"), "tc=10:00:00:00..10:05:59:02");
+        assert_eq!((hints("tc:25:00"), hints("tc:x"), hints("tc:10:00:00:00:00")), (1, 1, 1));
         assert_eq!(tree("FPS:23.98,25"), "(fps=23.976 | fps=25)");
         assert_eq!(tree("is:unverified is:ok -has:Proxy"), "(is=Unproven & is=Media(Ok) & !has=Proxy)");
         assert_eq!(

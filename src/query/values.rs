@@ -10,6 +10,7 @@ use jiff::civil::Date;
 pub(super) enum Key {
     Field(Field),
     Fps,
+    Timecode,
     Date,
     Is,
     Has,
@@ -18,7 +19,7 @@ pub(super) enum Key {
 }
 
 /// Every key with what its values look like.
-const KEYS: [(&str, Key, &str); 19] = [
+const KEYS: [(&str, Key, &str); 20] = [
     ("roll", Key::Field(Field::Roll), "A001"),
     ("card", Key::Field(Field::Card), "A001"),
     ("camera", Key::Field(Field::Camera), "A"),
@@ -33,6 +34,7 @@ const KEYS: [(&str, Key, &str); 19] = [
     ("look", Key::Field(Field::Said(fact::Field::Look)), "show*"),
     ("serial", Key::Field(Field::Said(fact::Field::Serial)), "1234*"),
     ("fps", Key::Fps, "23.976"),
+    ("tc", Key::Timecode, "10:00:05:12, 10:00 or 10:00..10:05"),
     ("date", Key::Date, "2024-01-05 or 2024-01-05..2024-01-07"),
     ("is", Key::Is, "ok, unsupported, failed, pending, skipped, unproven or safe"),
     ("has", Key::Has, "proxy, poster, sound, timecode or sidecar"),
@@ -60,6 +62,7 @@ impl Key {
             Self::Field(field) => (!value.text.is_empty()).then(|| Expr::Field(field, value.clone())),
             _ if value.prefix => None,
             Self::Fps => fps(&value.text).map(Expr::Fps),
+            Self::Timecode => timecodes(&value.text),
             Self::Date => dates(&value.text),
             Self::Is => state(&value.text).map(Expr::Is),
             Self::Has => part(&value.text).map(Expr::Has),
@@ -85,6 +88,28 @@ fn fps(text: &str) -> Option<FrameRate> {
         return FrameRate::new(nominal.checked_mul(1000)?, 1001);
     }
     FrameRate::new(milli, 1000)
+}
+
+/// A frame, a second, a minute or an hour, or `a..b`.
+fn timecodes(text: &str) -> Option<Expr> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    Some(Expr::Timecode(timecode(from)?.0, timecode(to)?.1))
+}
+
+/// Its first and its last frame. More frames than a second has come after all that it has.
+fn timecode(text: &str) -> Option<(String, String)> {
+    let parts: Vec<&str> = text.split([':', ';']).collect();
+    let number = |(part, most): (&&str, u32)| {
+        let digits = !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<u32>().ok().filter(|n| digits && *n <= most)
+    };
+    let known: Option<Vec<u32>> = parts.iter().zip([23, 59, 59, 999]).map(number).collect();
+    let known = known.filter(|_| parts.len() <= 4)?;
+    let filled = |rest: [u32; 4]| {
+        let all: Vec<String> = (0..4).map(|i| format!("{:02}", known.get(i).copied().unwrap_or(rest[i]))).collect();
+        all.join(":")
+    };
+    Some((filled([0; 4]), filled([23, 59, 59, 999])))
 }
 
 /// A day, a month, a year, or `a..b` where one end may be open.

@@ -77,7 +77,7 @@ pub fn repair(
         let name = escape(folder.path.as_os_str().as_bytes()).into_owned();
         let found: Vec<Finding> = checked.findings.iter().filter(|f| f.copy == name).cloned().collect();
         if !request.dry_run {
-            for generation in catalog.mend_generations(copy.id)? {
+            for generation in catalog.mend_generations(copy.id, Timestamp::now())? {
                 report.repaired.push(Repaired::row(&name, &generation.manifest));
             }
         }

@@ -268,7 +268,7 @@ impl Catalog {
     }
 
     /// Rows of generations that are not as the log has them become so; gives these.
-    pub fn mend_generations(&mut self, id: CopyRootId) -> Result<Vec<Generation>, CatalogError> {
+    pub fn mend_generations(&mut self, id: CopyRootId, now: Timestamp) -> Result<Vec<Generation>, CatalogError> {
         let broken: Vec<_> = self.read(|c| generations(c, id))?.into_iter().filter(|(_, holds)| !holds).collect();
         if broken.is_empty() {
             return Ok(Vec::new());
@@ -277,6 +277,9 @@ impl Catalog {
             let sql = "UPDATE generation SET manifest = ?3, c4 = ?4 WHERE copy_root_id = ?1 AND number = ?2";
             for (g, _) in &broken {
                 tx.execute(sql, params![id.to_string(), g.number, g.manifest.as_bytes(), g.c4.text()])?;
+                let text = format!("the row of generation {} is again as it was sealed", g.number);
+                let entry = Entry { root: Some(id), ..Entry::of_card(Act::Repaired, card_of(tx, id)?, &text) };
+                custody::add(tx, &entry, now)?;
             }
             Ok(())
         })?;

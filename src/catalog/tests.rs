@@ -569,7 +569,7 @@ fn a_generation_is_what_the_custody_log_says_of_it() {
         assert_eq!(s.cat.generations(s.roots[0]).unwrap(), good, "{spoilt}");
         assert!(s.cat.check().unwrap().iter().any(|l| l.starts_with("generation: ")), "{spoilt}");
         for root in s.roots {
-            s.cat.mend_generations(root).unwrap();
+            s.cat.mend_generations(root, at(5)).unwrap();
         }
         assert!(s.cat.check().unwrap().is_empty(), "{spoilt}");
     }
